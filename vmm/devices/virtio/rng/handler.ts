@@ -1,0 +1,53 @@
+import { randomFillSync } from 'node:crypto';
+import type { EventLoop } from '../../../io/event-loop.ts';
+import { drainEventFd } from '../../../io/eventfd.ts';
+import { DescriptorChain } from '../chain.ts';
+import type { VirtQueue } from '../queue.ts';
+import type { DeviceAttachment, ServedDevice } from '../served-device.ts';
+import { rngModel } from './model.ts';
+
+/** One request is filled with at most this many bytes; the driver asks again for more (section 5.4.6). */
+const MAXIMUM_FILL_BYTES = 64 * 1024;
+
+/** Serves an entropy device from the host's random number generator. */
+export class RngHandler {
+  private readonly device: ServedDevice;
+  private readonly chain = new DescriptorChain(rngModel.queueSizes[0] as number);
+  private readonly entropy = new Uint8Array(MAXIMUM_FILL_BYTES);
+  private readonly queueEventFd: number;
+
+  constructor(device: ServedDevice, attachment: DeviceAttachment, loop: EventLoop) {
+    this.device = device;
+    this.queueEventFd = attachment.queueEventFds[0] as number;
+    loop.add(this.queueEventFd, () => this.serve());
+  }
+
+  private serve(): void {
+    drainEventFd(this.queueEventFd);
+    const { device } = this;
+    if (!device.enter()) return;
+    const queue = device.queue(0);
+    if (queue !== undefined) device.guarded(() => this.fillAll(queue));
+    device.leave();
+  }
+
+  private fillAll(queue: VirtQueue): void {
+    do {
+      while (queue.pop(this.chain)) queue.push(this.chain.head, this.fill());
+      this.device.publish(queue);
+    } while (queue.enableNotifications());
+  }
+
+  private fill(): number {
+    const { chain, entropy, device } = this;
+    let filled = 0;
+    for (let i = chain.readableCount; i < chain.count && filled < MAXIMUM_FILL_BYTES; i++) {
+      const length = Math.min(chain.length(i), MAXIMUM_FILL_BYTES - filled);
+      const bytes = entropy.subarray(0, length);
+      randomFillSync(bytes);
+      device.memory.copyIn(chain.address(i), bytes);
+      filled += length;
+    }
+    return filled;
+  }
+}

@@ -1,0 +1,114 @@
+import { TsvmmError } from '../../errors.ts';
+import { signalEventFd } from '../../io/eventfd.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
+import { Feature, Interrupt, Status } from './constants.ts';
+import type { VirtioModel } from './model.ts';
+import { VirtQueue } from './queue.ts';
+import { VirtioState } from './state.ts';
+
+/** What the I/O thread is given to serve a device; all of it can cross to a thread. */
+export interface DeviceAttachment {
+  /** For messages: "vm/device". */
+  readonly name: string;
+  readonly model: VirtioModel;
+  readonly state: SharedArrayBuffer;
+  /** Notifications of each queue (ioeventfds), and the interrupt line (irqfd). */
+  readonly queueEventFds: readonly number[];
+  readonly interruptEventFd: number;
+}
+
+/**
+ * A virtio device as its I/O thread sees it. All work on queues happens between enter() and leave(), which hold the
+ * device's lock: outside of them the device is at a descriptor boundary, so that a snapshot or a reset by the driver
+ * may take place.
+ */
+export class ServedDevice {
+  readonly name: string;
+  readonly memory: GuestMemory;
+  readonly state: VirtioState;
+  private readonly interruptEventFd: number;
+  private readonly liveQueues: (VirtQueue | undefined)[] = [];
+  private activation = -1;
+  private interruptDue = false;
+
+  constructor(attachment: DeviceAttachment, memory: GuestMemory) {
+    this.name = attachment.name;
+    this.memory = memory;
+    this.state = new VirtioState(attachment.state, attachment.model);
+    this.interruptEventFd = attachment.interruptEventFd;
+  }
+
+  /** False, with the lock released again, unless the driver has set the device up and it is in order. */
+  enter(): boolean {
+    const { state } = this;
+    state.lock.acquire();
+    if ((state.status & Status.DRIVER_OK) !== 0 && (state.status & Status.NEEDS_RESET) === 0) {
+      if (state.activation === this.activation) return true;
+      this.activate();
+      return true;
+    }
+    state.lock.release();
+    return false;
+  }
+
+  /** Ends what enter() began, and interrupts the driver if something was published that it waits for. */
+  leave(): void {
+    const interrupt = this.interruptDue;
+    this.interruptDue = false;
+    this.state.lock.release();
+    if (interrupt) signalEventFd(this.interruptEventFd);
+  }
+
+  /** The queue, if the driver made it ready. */
+  queue(index: number): VirtQueue | undefined {
+    return this.liveQueues[index];
+  }
+
+  hasFeature(feature: bigint): boolean {
+    return (this.state.driverFeatures & feature) !== 0n;
+  }
+
+  /** Publishes what was pushed to `queue`. */
+  publish(queue: VirtQueue): void {
+    if (!queue.publish()) return;
+    this.state.setInterrupt(Interrupt.USED_BUFFER);
+    this.interruptDue = true;
+  }
+
+  /** Replaces configuration space bytes and tells the driver (section 4.2.2, config change). */
+  changeConfig(offset: number, bytes: Uint8Array): void {
+    this.state.updateConfig(offset, bytes);
+    this.state.setInterrupt(Interrupt.CONFIG_CHANGE);
+    this.interruptDue = true;
+  }
+
+  /**
+   * Within enter() and leave(): runs `work`, and if the driver turns out to have broken the rules, asks it for a
+   * reset (section 2.1.2) and answers false. Errors of ours go through.
+   */
+  guarded(work: () => void): boolean {
+    try {
+      work();
+      return true;
+    } catch (error) {
+      if (!(error instanceof TsvmmError) || error.code !== 'TSVMM_E_GUEST_MEMORY') throw error;
+      this.state.status |= Status.NEEDS_RESET;
+      this.state.setInterrupt(Interrupt.CONFIG_CHANGE);
+      this.interruptDue = true;
+      return false;
+    }
+  }
+
+  private activate(): void {
+    const { state } = this;
+    this.activation = state.activation;
+    const options = {
+      eventIndex: this.hasFeature(Feature.EVENT_IDX),
+      indirect: this.hasFeature(Feature.INDIRECT_DESC),
+    };
+    this.liveQueues.length = 0;
+    for (const queue of state.queues) {
+      this.liveQueues.push(queue.ready ? new VirtQueue(this.memory, queue, options) : undefined);
+    }
+  }
+}
