@@ -1,0 +1,8 @@
+// The serial console: whole lines only, so that lines of different processors never mix.
+#pragma once
+#include "lib/types.h"
+
+void console_write_line(const char *text, u32 length);
+
+// One byte without effect (a space before the next line), for measuring.
+void console_write_filler(void);

@@ -1,0 +1,2 @@
+// lwIP includes it but needs nothing of it.
+#pragma once

@@ -1,0 +1,3 @@
+// lwIP's <string.h> is ours.
+#pragma once
+#include "lib/string.h"
