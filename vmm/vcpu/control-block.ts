@@ -1,0 +1,109 @@
+/**
+ * The words by which the control thread and a vCPU's thread meet. REQUEST is written by control, STATE and the
+ * counters by the vCPU's thread.
+ */
+const Word = {
+  REQUEST: 0,
+  STATE: 1,
+  THREAD: 2,
+  EXITS_PIO: 3,
+  EXITS_MMIO: 4,
+  INTERRUPTIONS: 5,
+  COALESCED: 6,
+  COUNT: 8,
+} as const;
+
+export const VcpuRequest = { PARK: 0, RUN: 1, END: 2 } as const;
+export type VcpuRequest = (typeof VcpuRequest)[keyof typeof VcpuRequest];
+
+export const VcpuState = { STARTING: 0, PARKED: 1, RUNNING: 2, ENDED: 3 } as const;
+export type VcpuState = (typeof VcpuState)[keyof typeof VcpuState];
+
+export interface VcpuCounters {
+  readonly pioExits: number;
+  readonly mmioExits: number;
+  /** Times the vCPU came out of KVM_RUN by a signal. */
+  readonly interruptions: number;
+  /** Port writes that the kernel queued. */
+  readonly coalescedWrites: number;
+}
+
+export class VcpuControlBlock {
+  readonly buffer: SharedArrayBuffer;
+  private readonly words: Int32Array;
+
+  static allocate(): SharedArrayBuffer {
+    return new SharedArrayBuffer(Word.COUNT * 4);
+  }
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.buffer = buffer;
+    this.words = new Int32Array(buffer);
+  }
+
+  get request(): VcpuRequest {
+    return Atomics.load(this.words, Word.REQUEST) as VcpuRequest;
+  }
+  set request(request: VcpuRequest) {
+    Atomics.store(this.words, Word.REQUEST, request);
+    Atomics.notify(this.words, Word.REQUEST);
+  }
+
+  /** Sleeps for as long as the request is `request`. For the vCPU's thread. */
+  sleepWhileRequestIs(request: VcpuRequest): void {
+    while (this.request === request) Atomics.wait(this.words, Word.REQUEST, request);
+  }
+
+  get state(): VcpuState {
+    return Atomics.load(this.words, Word.STATE) as VcpuState;
+  }
+  set state(state: VcpuState) {
+    Atomics.store(this.words, Word.STATE, state);
+    Atomics.notify(this.words, Word.STATE);
+  }
+
+  /** Resolves once the state is another than `state`. For the control thread, which must not block. */
+  async stateOtherThan(state: VcpuState): Promise<VcpuState> {
+    while (this.state === state) {
+      const { value } = Atomics.waitAsync(this.words, Word.STATE, state);
+      if (typeof value !== 'string') await value;
+    }
+    return this.state;
+  }
+
+  /** Linux thread id, 0 while the thread starts. */
+  get thread(): number {
+    return Atomics.load(this.words, Word.THREAD);
+  }
+  set thread(id: number) {
+    Atomics.store(this.words, Word.THREAD, id);
+  }
+
+  countPio(): void {
+    this.increment(Word.EXITS_PIO);
+  }
+  countMmio(): void {
+    this.increment(Word.EXITS_MMIO);
+  }
+  countInterruption(): void {
+    this.increment(Word.INTERRUPTIONS);
+  }
+  countCoalesced(): void {
+    this.increment(Word.COALESCED);
+  }
+
+  get counters(): VcpuCounters {
+    const count = (word: number) => (this.words[word] as number) >>> 0;
+    return {
+      pioExits: count(Word.EXITS_PIO),
+      mmioExits: count(Word.EXITS_MMIO),
+      interruptions: count(Word.INTERRUPTIONS),
+      coalescedWrites: count(Word.COALESCED),
+    };
+  }
+
+  /** Only one thread counts, so a plain store will do. */
+  private increment(word: number): void {
+    this.words[word] = ((this.words[word] as number) + 1) | 0;
+  }
+}

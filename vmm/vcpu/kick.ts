@@ -1,0 +1,28 @@
+import { checked } from '../ffi/errno.ts';
+import { backend } from '../ffi/index.ts';
+import { sigaction, tgkill } from '../ffi/libc.ts';
+import { bytes, i32, struct, usize } from '../ffi/struct.ts';
+
+/** sigaction(2) as glibc has it on x86-64. */
+export const sigactionLayout = struct('sigaction', {
+  sa_handler: usize,
+  sa_mask: bytes(128),
+  sa_flags: i32,
+  sa_restorer: usize,
+});
+
+/** A real-time signal that neither Node.js nor libc uses. */
+const KICK_SIGNAL = 40;
+
+/**
+ * Makes the kick signal harmless: its handler does nothing, and is not SA_RESTART, so that KVM_RUN returns EINTR.
+ * The handler is libc's abs(int): no code of ours could be called on a signal, and abs touches nothing.
+ */
+export function installKickSignal(): void {
+  const action = sigactionLayout.allocate();
+  action.sa_handler = backend.symbolAddress('abs');
+  checked(sigaction(KICK_SIGNAL, action.bytes, 0), 'sigaction');
+}
+
+/** Interrupts a thread of this process if it sleeps in a system call. False when it has ended. */
+export const kickThread = (thread: number): boolean => tgkill(process.pid, thread, KICK_SIGNAL) === 0;

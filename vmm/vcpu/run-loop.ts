@@ -1,0 +1,135 @@
+import type { Platform } from '../devices/platform.ts';
+import { errno } from '../ffi/errno.ts';
+import { COALESCED_RING_PAGE, ExitReason, IO_OUT } from '../kvm/constants.ts';
+import { kvmCoalescedMmio, kvmCoalescedMmioRing, kvmRun } from '../kvm/layouts.ts';
+import type { Vcpu } from '../kvm/vcpu.ts';
+import { PAGE_SIZE } from '../memory/address.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import { type VcpuControlBlock, VcpuRequest, VcpuState } from './control-block.ts';
+import { exitError } from './exit-error.ts';
+
+const { EINTR, EAGAIN } = errno;
+const run = kvmRun.offsets;
+const ringEntry = kvmCoalescedMmio.offsets;
+const RING = COALESCED_RING_PAGE * PAGE_SIZE;
+const RING_FIRST = RING + kvmCoalescedMmioRing.offsets.first;
+const RING_LAST = RING + kvmCoalescedMmioRing.offsets.last;
+const RING_ENTRIES = RING + kvmCoalescedMmioRing.size;
+const RING_CAPACITY = Math.floor((PAGE_SIZE - kvmCoalescedMmioRing.size) / kvmCoalescedMmio.size);
+
+/**
+ * The life of a vCPU in its thread: parked or in KVM_RUN, as control asks. A request is looked at only after KVM_RUN
+ * came back by a signal: at that point any PIO or MMIO is complete, so the vCPU's state can be saved.
+ */
+export class RunLoop {
+  private readonly vcpu: Vcpu;
+  private readonly control: VcpuControlBlock;
+  private readonly platform: Platform;
+  private readonly memory: GuestMemory;
+  private readonly shared: DataView;
+  private poweredOff = false;
+
+  constructor(vcpu: Vcpu, control: VcpuControlBlock, platform: Platform, memory: GuestMemory) {
+    this.vcpu = vcpu;
+    this.control = control;
+    this.platform = platform;
+    this.memory = memory;
+    this.shared = vcpu.shared;
+  }
+
+  /** The guest has ended itself: the vCPU does not run again. */
+  powerOff(): void {
+    this.poweredOff = true;
+  }
+
+  /** Returns when control asks for the end. Throws what exitError makes of an exit that nobody can handle. */
+  live(): void {
+    const { control } = this;
+    for (;;) {
+      control.state = VcpuState.PARKED;
+      control.sleepWhileRequestIs(VcpuRequest.PARK);
+      if (this.poweredOff) control.sleepWhileRequestIs(VcpuRequest.RUN);
+      if (control.request === VcpuRequest.END) return;
+      if (this.poweredOff) continue;
+      control.state = VcpuState.RUNNING;
+      this.runUntilRequest();
+    }
+  }
+
+  private runUntilRequest(): void {
+    const { vcpu, control, shared } = this;
+    while (!this.poweredOff) {
+      const result = vcpu.enter();
+      this.drainCoalescedWrites();
+      if (result === 0) {
+        this.handleExit(shared.getUint32(run.exit_reason, true));
+      } else if (result === -EINTR || result === -EAGAIN) {
+        // Cleared before the request is read: a kick after this point makes the next KVM_RUN return at once.
+        vcpu.immediateExit = false;
+        control.countInterruption();
+        if (control.request !== VcpuRequest.RUN) return;
+      } else {
+        throw exitError(vcpu, this.memory, result);
+      }
+    }
+  }
+
+  private handleExit(reason: number): void {
+    switch (reason) {
+      case ExitReason.IO:
+        this.control.countPio();
+        this.handlePio();
+        return;
+      case ExitReason.MMIO:
+        this.control.countMmio();
+        this.handleMmio();
+        return;
+      case ExitReason.IRQ_WINDOW_OPEN:
+      case ExitReason.INTR:
+        return;
+      default:
+        throw exitError(this.vcpu, this.memory, 0);
+    }
+  }
+
+  private handlePio(): void {
+    const { shared, platform } = this;
+    const out = shared.getUint8(run['io.direction']) === IO_OUT;
+    const size = shared.getUint8(run['io.size']);
+    const port = shared.getUint16(run['io.port'], true);
+    const count = shared.getUint32(run['io.count'], true);
+    const data = shared.getUint32(run['io.data_offset'], true);
+    for (let i = 0; i < count; i++) {
+      if (out) platform.pio.write(port, size, shared, data + i * size);
+      else platform.pio.read(port, size, shared, data + i * size);
+    }
+  }
+
+  private handleMmio(): void {
+    const { shared, platform } = this;
+    const address =
+      shared.getUint32(run['mmio.phys_addr'], true) +
+      shared.getUint32(run['mmio.phys_addr'] + 4, true) * 2 ** 32;
+    const size = shared.getUint32(run['mmio.len'], true);
+    if (shared.getUint8(run['mmio.is_write']) !== 0)
+      platform.mmio.write(address, size, shared, run['mmio.data']);
+    else platform.mmio.read(address, size, shared, run['mmio.data']);
+  }
+
+  /** Console writes that the kernel queued; they happened before the exit that is handled next. */
+  private drainCoalescedWrites(): void {
+    const { shared } = this;
+    if (shared.getUint32(RING_FIRST, true) === shared.getUint32(RING_LAST, true)) return;
+    // The ring belongs to the VM, not to the vCPU: the port's lock makes its threads take turns.
+    const { uart } = this.platform;
+    uart.state.lock.acquire();
+    let first = shared.getUint32(RING_FIRST, true);
+    while (first !== shared.getUint32(RING_LAST, true)) {
+      uart.transmitQueued(shared.getUint8(RING_ENTRIES + first * kvmCoalescedMmio.size + ringEntry.data));
+      first = (first + 1) % RING_CAPACITY;
+      shared.setUint32(RING_FIRST, first, true);
+      this.control.countCoalesced();
+    }
+    uart.state.lock.release();
+  }
+}

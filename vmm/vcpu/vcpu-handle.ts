@@ -1,0 +1,96 @@
+import { EventEmitter } from 'node:events';
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
+import type { PowerAction } from '../devices/power.ts';
+import { deserializeError, TsvmmError } from '../errors.ts';
+import { startThread } from '../io/thread.ts';
+import type { Vcpu } from '../kvm/vcpu.ts';
+import { VcpuControlBlock, type VcpuCounters, VcpuRequest, VcpuState } from './control-block.ts';
+import { kickThread } from './kick.ts';
+import type { VcpuMessage, VcpuSetup, VcpuThreadData } from './vcpu-thread.ts';
+
+interface VcpuEvents {
+  output: [];
+  power: [PowerAction];
+  error: [TsvmmError];
+}
+
+/** The control side of a vCPU's thread. Requests take effect without loss, wherever the thread is. */
+export class VcpuHandle extends EventEmitter<VcpuEvents> {
+  private readonly control = new VcpuControlBlock(VcpuControlBlock.allocate());
+  private readonly worker: Worker;
+  private readonly port: MessagePort;
+  private readonly exited: Promise<void>;
+  private vcpu: Vcpu | undefined;
+
+  /** Starts the thread, which takes a while; assign() need not wait for it. */
+  constructor() {
+    super();
+    const { port1, port2 } = new MessageChannel();
+    this.port = port1;
+    const data: VcpuThreadData = { control: this.control.buffer, port: port2 };
+    this.worker = startThread(import.meta.url, './vcpu-thread', { workerData: data, transferList: [port2] });
+    this.port.on('message', (message: VcpuMessage) => this.dispatch(message));
+    this.worker.on('error', cause => {
+      this.emit('error', new TsvmmError('TSVMM_E_WORKER', 'a vCPU thread failed', { cause }));
+    });
+    this.exited = new Promise(resolve => this.worker.once('exit', () => resolve()));
+  }
+
+  /** Gives the thread its vCPU; once. */
+  assign(vcpu: Vcpu, setup: Omit<VcpuSetup, 'vcpu'>): void {
+    this.vcpu = vcpu;
+    this.port.postMessage({ ...setup, vcpu: vcpu.descriptor } satisfies VcpuSetup);
+  }
+
+  /** Resolves once the thread has loaded its code. */
+  async started(): Promise<void> {
+    await this.control.stateOtherThan(VcpuState.STARTING);
+  }
+
+  run(): void {
+    this.control.request = VcpuRequest.RUN;
+  }
+
+  /** Asks the vCPU to leave the guest; it has when parked() resolves. */
+  park(): void {
+    this.control.request = VcpuRequest.PARK;
+    this.kick();
+  }
+
+  async parked(): Promise<void> {
+    await this.control.stateOtherThan(VcpuState.RUNNING);
+  }
+
+  /** Makes KVM_RUN return, now or when it is next entered. */
+  kick(): void {
+    if (this.vcpu === undefined) return;
+    this.vcpu.immediateExit = true;
+    if (this.control.thread !== 0) kickThread(this.control.thread);
+  }
+
+  /** Ends the thread. Idempotent. */
+  async end(): Promise<void> {
+    this.control.request = VcpuRequest.END;
+    this.kick();
+    await this.exited;
+    this.port.close();
+  }
+
+  get counters(): VcpuCounters {
+    return this.control.counters;
+  }
+
+  private dispatch(message: VcpuMessage): void {
+    switch (message.kind) {
+      case 'output':
+        this.emit('output');
+        return;
+      case 'power':
+        this.emit('power', message.action);
+        return;
+      case 'error':
+        this.emit('error', deserializeError(message.error));
+        return;
+    }
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * A vCPU's thread. It can be started before its VM exists: it loads its code, then sleeps until control gives it a
+ * vCPU (VcpuSetup) and asks it to run.
+ */
+import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { createPlatform, type PlatformDescriptor } from '../devices/platform.ts';
+import type { PowerAction } from '../devices/power.ts';
+import { SerialState } from '../devices/serial/state.ts';
+import { type SerializedError, serializeError } from '../errors.ts';
+import { gettid } from '../ffi/libc.ts';
+import { Vcpu, type VcpuDescriptor } from '../kvm/vcpu.ts';
+import { Vm } from '../kvm/vm.ts';
+import { GuestMemory } from '../memory/guest-memory.ts';
+import type { RamDescriptor } from '../memory/ram.ts';
+import { VcpuControlBlock, VcpuRequest, VcpuState } from './control-block.ts';
+import { RunLoop } from './run-loop.ts';
+
+export interface VcpuThreadData {
+  readonly control: SharedArrayBuffer;
+  readonly port: MessagePort;
+}
+
+export interface VcpuSetup {
+  readonly vcpu: VcpuDescriptor;
+  readonly vmFd: number;
+  readonly ram: RamDescriptor;
+  readonly platform: PlatformDescriptor;
+}
+
+export type VcpuMessage =
+  | { readonly kind: 'output' }
+  | { readonly kind: 'power'; readonly action: PowerAction }
+  | { readonly kind: 'error'; readonly error: SerializedError };
+
+/** A guest that prints faster than the host reads waits, but not for ever. */
+const ROOM_WAIT_MS = 5;
+const ROOM_WAITS = 40;
+
+const { control: controlBuffer, port } = workerData as VcpuThreadData;
+const control = new VcpuControlBlock(controlBuffer);
+const post = (message: VcpuMessage): void => port.postMessage(message);
+
+function live({ vcpu, vmFd, ram, platform: descriptor }: VcpuSetup): void {
+  const memory = new GuestMemory(ram);
+  const { output } = new SerialState(descriptor.serial);
+  const neverNotified = new Int32Array(new SharedArrayBuffer(4));
+  const platform = createPlatform(descriptor, new Vm(vmFd, vcpu.runLength), memory, {
+    outputReady: () => {
+      if (output.claimSignal()) post({ kind: 'output' });
+    },
+    awaitRoom: () => {
+      for (let i = 0; i < ROOM_WAITS && output.free === 0; i++)
+        Atomics.wait(neverNotified, 0, 0, ROOM_WAIT_MS);
+    },
+    power: action => {
+      loop.powerOff();
+      post({ kind: 'power', action });
+    },
+  });
+  const loop = new RunLoop(new Vcpu(vcpu), control, platform, memory);
+  loop.live();
+}
+
+control.thread = gettid();
+control.state = VcpuState.PARKED;
+control.sleepWhileRequestIs(VcpuRequest.PARK);
+const setup = receiveMessageOnPort(port)?.message as VcpuSetup | undefined;
+try {
+  if (control.request !== VcpuRequest.END && setup !== undefined) live(setup);
+} catch (error) {
+  post({ kind: 'error', error: serializeError(error) });
+}
+control.state = VcpuState.ENDED;
+port.close();
