@@ -9,6 +9,7 @@
 #include "report.h"
 #include "scheduler.h"
 #include "settings.h"
+#include "virtio/devices.h"
 
 _Noreturn void guest_main(void);
 _Noreturn void secondary_main(u32 index);
@@ -32,6 +33,8 @@ void guest_main(void) {
   lapic_enable(cpu);
   cpu_start_secondaries((u32)settings.vcpus);
   report_boot_step("settings_us");
+  devices_start();
+  report_boot_step("devices_us");
   scheduler_start_workloads();
   report_boot_step("workloads_us");
   if (!cpu_wait_for_secondaries()) fatal("not all of %lu vCPUs started", settings.vcpus);

@@ -4,8 +4,7 @@
 #include "cpu/lapic.h"
 #include "lib/console.h"
 #include "lib/sort.h"
-#include "settings.h"
-#include "virtio/mmio.h"
+#include "virtio/devices.h"
 #include "workloads/workload.h"
 
 #define MEASURE_PORT 0xe4
@@ -18,14 +17,14 @@ struct exits {
 };
 
 static u64 ticks[SAMPLE_MAX];
-static struct virtio_mmio device; // whose registers are measured
+static const struct virtio_mmio *device; // whose registers are measured
 static u32 notify_queue;
 
 static void do_nothing(void) {}
 static void do_pio_out(void) { port_write32(MEASURE_PORT, 1); }
 static void do_pio_in(void) { port_read32(MEASURE_PORT); }
-static void do_mmio_read(void) { virtio_mmio_read(&device, VIRTIO_MMIO_MAGIC); }
-static void do_notify(void) { virtio_mmio_write(&device, VIRTIO_MMIO_QUEUE_NOTIFY, notify_queue); }
+static void do_mmio_read(void) { virtio_mmio_read(device, VIRTIO_MMIO_MAGIC); }
+static void do_notify(void) { virtio_mmio_write(device, VIRTIO_MMIO_QUEUE_NOTIFY, notify_queue); }
 
 static const struct measurement {
   const char *name;
@@ -47,16 +46,12 @@ static const struct option options[] = {
     {"samples", OPTION_NUMBER, offsetof(struct exits, samples), false, 1000, 1, SAMPLE_MAX, NULL},
 };
 
-// A device whose queue may be notified without effect: the rng device, else the transmit queue of a network card.
+// A device whose queue may be notified without effect: the rng, else the transmit queue of a network card, else a disk.
 static void start(struct workload *workload) {
   (void)workload;
-  for (u32 i = 0; i < settings.device_count; i++) {
-    struct virtio_mmio candidate;
-    if (!virtio_mmio_probe(&candidate, &settings.devices[i])) continue;
-    if (device.base && candidate.device_id != VIRTIO_ID_RNG) continue;
-    device = candidate;
-    notify_queue = candidate.device_id == VIRTIO_ID_NET ? 1 : 0;
-  }
+  static const u32 ids[] = {VIRTIO_ID_RNG, VIRTIO_ID_NET, VIRTIO_ID_BLOCK};
+  for (u32 i = 0; i < array_length(ids) && !device; i++) device = devices_find(ids[i], 0);
+  notify_queue = device && device->device_id == VIRTIO_ID_NET ? 1 : 0;
 }
 
 static void measure(const struct measurement *measurement, u32 count) {
@@ -81,7 +76,7 @@ static u64 run(struct workload *workload, struct cpu *cpu, u64 now) {
   struct exits *exits = workload->state;
   if (exits->next == array_length(measurements)) return TIME_NEVER;
   const struct measurement *measurement = &measurements[exits->next++];
-  if (measurement->needs_device && !device.base) return RUN_AGAIN;
+  if (measurement->needs_device && !device) return RUN_AGAIN;
   measure(measurement, (u32)min_u64(exits->samples, measurement->sample_max));
   meter_add(&workload->meters[0], clock_now(cpu), 1);
   if (exits->next < array_length(measurements)) return RUN_AGAIN;
