@@ -1,0 +1,25 @@
+import { GIB, MIB } from '../../vmm/memory/address.ts';
+
+/** Bounds of a cluster file. docs/cluster-file.md repeats them for users. */
+export const limits = {
+  file_bytes: 1 * MIB,
+  /** Problems that are listed before "and N more". */
+  problems: 20,
+  /** Of clusters, virtual machines and networks. */
+  nameLength: 40,
+  vms: 256,
+  networks: 64,
+  nets: 8,
+  disks: 8,
+  vcpus: 64,
+  memory_bytes: { minimum: 8 * MIB, maximum: 1024 * GIB, multiple: 2 * MIB },
+  disk_bytes: { minimum: 4096, maximum: 64 * 1024 * GIB, multiple: 4096 },
+  args: 64,
+  /** Characters of a kernel's command line, ours included (x86: COMMAND_LINE_SIZE). */
+  cmdlineLength: 2048,
+  pathLength: 4095,
+  /** Characters of a network interface's name (IFNAMSIZ less the final zero). */
+  tapLength: 15,
+  delay_ms: 60_000,
+  rate_mbit: 1_000_000,
+} as const;

@@ -1,0 +1,35 @@
+import type { Impairment, ResolvedCluster, ResolvedDisk, ResolvedNic, ResolvedVm } from './resolved.ts';
+import { formatSize } from './units.ts';
+
+/** The cluster as a cluster file that says everything and leaves nothing to defaults; reading it changes nothing. */
+export function asClusterFile({ name, vms, networks }: ResolvedCluster): object {
+  return {
+    name,
+    vms: Object.fromEntries(vms.map(vm => [vm.name, vmEntry(vm)])),
+    networks: Object.fromEntries(networks.map(({ name, ...network }) => [name, network])),
+  };
+}
+
+function vmEntry({ guest, memory_bytes, vcpus, nets, disks }: ResolvedVm): object {
+  const { kind: _, ...guestKeys } = guest;
+  return {
+    ...guestKeys,
+    memory: formatSize(memory_bytes),
+    vcpus,
+    nets: nets.map(nicEntry),
+    disks: disks.map(diskEntry),
+  };
+}
+
+function nicEntry({ network, ip, mac, impairment }: ResolvedNic): object {
+  return {
+    network,
+    ...(ip === undefined ? {} : { ip: `${ip.address}/${ip.prefix}` }),
+    mac,
+    ...(impairment satisfies Impairment | undefined),
+  };
+}
+
+function diskEntry({ size_bytes, base, readonly }: ResolvedDisk): object {
+  return { size: formatSize(size_bytes), ...(base === undefined ? {} : { base }), readonly };
+}

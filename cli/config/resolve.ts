@@ -1,0 +1,128 @@
+import { statSync } from 'node:fs';
+import { basename, dirname, extname, resolve } from 'node:path';
+import { suggest } from '../ui/suggest.ts';
+import type { Path, SourceDocument } from './document.ts';
+import { limits } from './limits.ts';
+import { resolveNets } from './nets.ts';
+import type { Problem, Report } from './problems.ts';
+import type { ImageGuest, KernelGuest, ResolvedCluster, ResolvedDisk, ResolvedVm } from './resolved.ts';
+import { type ClusterFile, type DiskEntry, isName, type VmEntry } from './schema.ts';
+import { formatSize } from './units.ts';
+
+/** The images a file may name; the registry in guest-images builds them. */
+const imageNames = ['bench'];
+const DEFAULT_IMAGE = 'bench';
+const DEFAULT_MEMORY_BYTES = 256 * 2 ** 20;
+const DEFAULT_CMDLINE = 'console=ttyS0';
+const SECTOR_BYTES = 512;
+
+/** Fills in defaults and checks everything that takes more than one value of the file. */
+export function resolveCluster(
+  document: SourceDocument,
+  file: ClusterFile,
+  givenName: string | undefined,
+): { cluster: ResolvedCluster; problems: readonly Problem[] } {
+  const problems: Problem[] = [];
+  const report: Report = (path, message, part) => problems.push(document.problem(path, message, part));
+  const name = givenName ?? file.name ?? basename(document.file, extname(document.file));
+  if (!isName(name)) report([], `"${name}" cannot be the cluster's name: give it one by the key "name"`);
+  const directory = dirname(resolve(document.file));
+
+  const nets = resolveNets(name, file, report);
+  const vms = Object.entries(file.vms).map(([vmName, entry]): ResolvedVm => {
+    const at = ['vms', vmName];
+    return {
+      name: vmName,
+      guest: resolveGuest(entry, file.defaults, directory, at, report),
+      memory_bytes: entry.memory ?? file.defaults.memory ?? DEFAULT_MEMORY_BYTES,
+      vcpus: entry.vcpus ?? file.defaults.vcpus ?? 1,
+      nets: nets.get(vmName) ?? [],
+      disks: entry.disks.map((disk, index) => resolveDisk(disk, directory, [...at, 'disks', index], report)),
+    };
+  });
+  const networks = Object.entries(file.networks).map(([network, { tap }]) => ({
+    name: network,
+    ...(tap === undefined ? {} : { tap }),
+  }));
+  return { cluster: { name, file: resolve(document.file), vms, networks }, problems };
+}
+
+type Defaults = ClusterFile['defaults'];
+
+/** A VM's own `image` or `kernel` takes the place of both in the defaults. */
+function resolveGuest(
+  entry: VmEntry,
+  defaults: Defaults,
+  directory: string,
+  at: Path,
+  report: Report,
+): ImageGuest | KernelGuest {
+  const own = entry.image !== undefined || entry.kernel !== undefined;
+  const from = own ? entry : { ...defaults, ...entry };
+  if (from.image !== undefined && from.kernel !== undefined) {
+    report(own ? [...at, 'kernel'] : ['defaults', 'kernel'], 'either "image" or "kernel", not both', 'key');
+  }
+  return from.kernel === undefined
+    ? resolveImage(entry, from.image ?? DEFAULT_IMAGE, own, at, report)
+    : resolveKernel(entry, { ...from, kernel: from.kernel }, directory, at, report);
+}
+
+function resolveImage(entry: VmEntry, image: string, own: boolean, at: Path, report: Report): ImageGuest {
+  if (!imageNames.includes(image)) {
+    const similar = suggest(image, imageNames);
+    const help = similar === undefined ? `there is ${imageNames.join(', ')}` : `did you mean "${similar}"?`;
+    report(own ? [...at, 'image'] : ['defaults', 'image'], `there is no image "${image}"; ${help}`);
+  }
+  for (const key of ['initrd', 'cmdline'] as const) {
+    if (entry[key] !== undefined) {
+      report([...at, key], `"${key}" goes with "kernel"; an image takes its words from "args"`, 'key');
+    }
+  }
+  const { args } = entry;
+  if (args.join(' ').length > limits.cmdlineLength / 2) report([...at, 'args'], 'too many words');
+  return { kind: 'image', image, args };
+}
+
+function resolveKernel(
+  entry: VmEntry,
+  from: Pick<VmEntry, 'initrd' | 'cmdline'> & { kernel: string },
+  directory: string,
+  at: Path,
+  report: Report,
+): KernelGuest {
+  const where = (key: 'kernel' | 'initrd') => (entry[key] === undefined ? ['defaults', key] : [...at, key]);
+  // `args` of a kernel are further words of its command line.
+  const cmdline = [from.cmdline ?? DEFAULT_CMDLINE, ...entry.args].join(' ');
+  if (cmdline.length > limits.cmdlineLength) report([...at, 'args'], 'the command line is too long');
+  const kernel = existingFile(directory, from.kernel, where('kernel'), report).path;
+  if (from.initrd === undefined) return { kind: 'kernel', kernel, cmdline };
+  const initrd = existingFile(directory, from.initrd, where('initrd'), report).path;
+  return { kind: 'kernel', kernel, initrd, cmdline };
+}
+
+function resolveDisk(entry: DiskEntry, directory: string, at: Path, report: Report): ResolvedDisk {
+  const readonly = entry.readonly ?? false;
+  if (entry.base === undefined) {
+    if (entry.size === undefined) report(at, 'a disk needs a "size" or a "base"');
+    return { size_bytes: entry.size ?? 0, readonly };
+  }
+  const base = existingFile(directory, entry.base, [...at, 'base'], report);
+  const baseSize = Math.ceil(base.length / SECTOR_BYTES) * SECTOR_BYTES;
+  if (entry.size !== undefined && entry.size < baseSize) {
+    report([...at, 'size'], `the disk is smaller than its base of ${formatSize(baseSize)}`);
+  }
+  return { size_bytes: entry.size ?? baseSize, base: base.path, readonly };
+}
+
+function existingFile(
+  directory: string,
+  path: string,
+  at: Path,
+  report: Report,
+): { path: string; length: number } {
+  const absolute = resolve(directory, path);
+  const stat = statSync(absolute, { throwIfNoEntry: false });
+  if (stat === undefined) report(at, `there is no file ${absolute}`);
+  else if (stat.isDirectory()) report(at, `${absolute} is a directory, not a file`);
+  return { path: absolute, length: stat?.size ?? 0 };
+}
