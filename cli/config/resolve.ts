@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
+import { guestImages } from '../../guest-images/registry.ts';
 import { suggest } from '../ui/suggest.ts';
 import type { Path, SourceDocument } from './document.ts';
 import { limits } from './limits.ts';
@@ -9,8 +10,7 @@ import type { ImageGuest, KernelGuest, ResolvedCluster, ResolvedDisk, ResolvedVm
 import { type ClusterFile, type DiskEntry, isName, type VmEntry } from './schema.ts';
 import { formatSize } from './units.ts';
 
-/** The images a file may name; the registry in guest-images builds them. */
-const imageNames = ['bench'];
+const imageNames = guestImages.map(image => image.name);
 const DEFAULT_IMAGE = 'bench';
 const DEFAULT_MEMORY_BYTES = 256 * 2 ** 20;
 const DEFAULT_CMDLINE = 'console=ttyS0';
