@@ -135,20 +135,25 @@ const alignmentOf = (field: Field): number => {
 };
 const roundUp = (value: number, alignment: number): number => Math.ceil(value / alignment) * alignment;
 
-/** The layout of `struct name` under the C rules; `at` places single fields elsewhere (unions, packed specs). */
+/**
+ * The layout of `struct name` under the C rules. `at` places single fields elsewhere (unions, packed specs); those
+ * after such a field follow it.
+ */
 export function struct<Fields extends StructFields>(
   name: string,
   fields: Fields,
   at: { [Name in keyof Fields]?: number } & { readonly size?: number } = {},
 ): Layout<Fields> {
   const offsets = {} as { [Name in keyof Fields]: number };
+  let next = 0;
   let end = 0;
   let alignment = 1;
   for (const key of Object.keys(fields) as (keyof Fields & string)[]) {
     const field = fields[key] as Field;
-    const offset = at[key] ?? roundUp(end, alignmentOf(field));
+    const offset = at[key] ?? roundUp(next, alignmentOf(field));
     offsets[key] = offset as number;
-    end = Math.max(end, (offset as number) + sizeOf(field));
+    next = (offset as number) + sizeOf(field);
+    end = Math.max(end, next);
     alignment = Math.max(alignment, alignmentOf(field));
   }
   const size = (at.size as number | undefined) ?? roundUp(end, alignment);

@@ -7,12 +7,12 @@ import { kvmCpuid2, kvmCpuidEntry2, kvmMsrList } from './layouts.ts';
 import { io, iowr } from './request.ts';
 import { Vm } from './vm.ts';
 
-const KVM_GET_API_VERSION = io(0x00);
-const KVM_CREATE_VM = io(0x01);
-const KVM_GET_MSR_INDEX_LIST = iowr(0x02, kvmMsrList);
-const KVM_CHECK_EXTENSION = io(0x03);
-const KVM_GET_VCPU_MMAP_SIZE = io(0x04);
-const KVM_GET_SUPPORTED_CPUID = iowr(0x05, kvmCpuid2);
+export const KVM_GET_API_VERSION = io(0x00);
+export const KVM_CREATE_VM = io(0x01);
+export const KVM_GET_MSR_INDEX_LIST = iowr(0x02, kvmMsrList);
+export const KVM_CHECK_EXTENSION = io(0x03);
+export const KVM_GET_VCPU_MMAP_SIZE = io(0x04);
+export const KVM_GET_SUPPORTED_CPUID = iowr(0x05, kvmCpuid2);
 
 const MAXIMUM_CPUID_ENTRIES = 256;
 const MAXIMUM_MSRS = 1024;

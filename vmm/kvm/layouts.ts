@@ -176,11 +176,18 @@ export const kvmEnableCap = struct('kvm_enable_cap', {
 });
 
 export const kvmMpState = struct('kvm_mp_state', { mp_state: u32 });
-export const kvmVcpuEvents = struct(
-  'kvm_vcpu_events',
-  { exception: bytes(8), interrupt: bytes(4), nmi: bytes(4), sipi_vector: u32, flags: u32, rest: bytes(40) },
-  { size: 64 },
-);
+export const kvmVcpuEvents = struct('kvm_vcpu_events', {
+  exception: bytes(8),
+  interrupt: bytes(4),
+  nmi: bytes(4),
+  sipi_vector: u32,
+  flags: u32,
+  smi: bytes(4),
+  triple_fault: bytes(1),
+  reserved: bytes(26),
+  exception_has_payload: u8,
+  exception_payload: u64,
+});
 export const kvmLapicState = struct('kvm_lapic_state', { regs: bytes(1024) });
 export const kvmDebugregs = struct('kvm_debugregs', {
   db: bytes(32),

@@ -22,15 +22,15 @@ import {
 } from './layouts.ts';
 import { io, ior, iow, iowr } from './request.ts';
 
-const KVM_RUN = io(0x80);
-const KVM_GET_TSC_KHZ = io(0xa3);
-const KVM_SET_CPUID2 = iow(0x90, kvmCpuid2);
-const KVM_TRANSLATE = iowr(0x85, kvmTranslation);
-const KVM_GET_MSRS = iowr(0x88, kvmMsrs);
-const KVM_SET_MSRS = iow(0x89, kvmMsrs);
+export const KVM_RUN = io(0x80);
+export const KVM_GET_TSC_KHZ = io(0xa3);
+export const KVM_SET_CPUID2 = iow(0x90, kvmCpuid2);
+export const KVM_TRANSLATE = iowr(0x85, kvmTranslation);
+export const KVM_GET_MSRS = iowr(0x88, kvmMsrs);
+export const KVM_SET_MSRS = iow(0x89, kvmMsrs);
 
 /** State that is one struct: how it is read and written. */
-const states = {
+export const vcpuStates = {
   regs: { layout: kvmRegs, get: ior(0x81, kvmRegs), set: iow(0x82, kvmRegs) },
   sregs: { layout: kvmSregs, get: ior(0x83, kvmSregs), set: iow(0x84, kvmSregs) },
   lapic: { layout: kvmLapicState, get: ior(0x8e, kvmLapicState), set: iow(0x8f, kvmLapicState) },
@@ -41,9 +41,9 @@ const states = {
   xcrs: { layout: kvmXcrs, get: ior(0xa6, kvmXcrs), set: iow(0xa7, kvmXcrs) },
 } as const;
 
-type VcpuStates = typeof states;
+type VcpuStates = typeof vcpuStates;
 export type VcpuStateName = keyof VcpuStates;
-export const vcpuStateNames = Object.keys(states) as VcpuStateName[];
+export const vcpuStateNames = Object.keys(vcpuStates) as VcpuStateName[];
 export type VcpuStateView<Name extends VcpuStateName> =
   VcpuStates[Name]['layout'] extends Layout<infer Fields extends StructFields> ? View<Fields> : never;
 
@@ -87,14 +87,14 @@ export class Vcpu implements VcpuDescriptor {
   }
 
   get<Name extends VcpuStateName>(name: Name): VcpuStateView<Name> {
-    const { layout, get } = states[name];
+    const { layout, get } = vcpuStates[name];
     const state = layout.allocate();
     checked(ioctlBuffer(this.fd, get, state.bytes), `KVM_GET of ${layout.name}`);
     return state as unknown as VcpuStateView<Name>;
   }
 
   set(name: VcpuStateName, state: { readonly bytes: Uint8Array }): void {
-    const { layout, set } = states[name];
+    const { layout, set } = vcpuStates[name];
     checked(ioctlBuffer(this.fd, set, state.bytes), `KVM_SET of ${layout.name}`);
   }
 

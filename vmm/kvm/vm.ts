@@ -17,23 +17,23 @@ import {
 import { io, ior, iow, iowr } from './request.ts';
 import { Vcpu } from './vcpu.ts';
 
-const KVM_CREATE_VCPU = io(0x41);
-const KVM_SET_USER_MEMORY_REGION = iow(0x46, kvmUserspaceMemoryRegion);
-const KVM_SET_TSS_ADDR = io(0x47);
-const KVM_SET_IDENTITY_MAP_ADDR = iow(0x48, { size: 8 });
-const KVM_CREATE_IRQCHIP = io(0x60);
-const KVM_IRQ_LINE = iow(0x61, kvmIrqLevel);
-const KVM_GET_IRQCHIP = iowr(0x62, kvmIrqchip);
-const KVM_SET_IRQCHIP = ior(0x63, kvmIrqchip);
-const KVM_REGISTER_COALESCED_MMIO = iow(0x67, kvmCoalescedMmioZone);
-const KVM_UNREGISTER_COALESCED_MMIO = iow(0x68, kvmCoalescedMmioZone);
-const KVM_IRQFD = iow(0x76, kvmIrqfd);
-const KVM_CREATE_PIT2 = iow(0x77, kvmPitConfig);
-const KVM_IOEVENTFD = iow(0x79, kvmIoeventfd);
-const KVM_SET_CLOCK = iow(0x7b, kvmClockData);
-const KVM_GET_CLOCK = ior(0x7c, kvmClockData);
-const KVM_GET_PIT2 = ior(0x9f, kvmPitState2);
-const KVM_SET_PIT2 = iow(0xa0, kvmPitState2);
+export const KVM_CREATE_VCPU = io(0x41);
+export const KVM_SET_USER_MEMORY_REGION = iow(0x46, kvmUserspaceMemoryRegion);
+export const KVM_SET_TSS_ADDR = io(0x47);
+export const KVM_SET_IDENTITY_MAP_ADDR = iow(0x48, { size: 8 });
+export const KVM_CREATE_IRQCHIP = io(0x60);
+export const KVM_IRQ_LINE = iow(0x61, kvmIrqLevel);
+export const KVM_GET_IRQCHIP = iowr(0x62, kvmIrqchip);
+export const KVM_SET_IRQCHIP = ior(0x63, kvmIrqchip);
+export const KVM_REGISTER_COALESCED_MMIO = iow(0x67, kvmCoalescedMmioZone);
+export const KVM_UNREGISTER_COALESCED_MMIO = iow(0x68, kvmCoalescedMmioZone);
+export const KVM_IRQFD = iow(0x76, kvmIrqfd);
+export const KVM_CREATE_PIT2 = iow(0x77, kvmPitConfig);
+export const KVM_IOEVENTFD = iow(0x79, kvmIoeventfd);
+export const KVM_SET_CLOCK = iow(0x7b, kvmClockData);
+export const KVM_GET_CLOCK = ior(0x7c, kvmClockData);
+export const KVM_GET_PIT2 = ior(0x9f, kvmPitState2);
+export const KVM_SET_PIT2 = iow(0xa0, kvmPitState2);
 
 /** KVM_PIT_SPEAKER_DUMMY: port 0x61 is answered in the kernel. */
 const PIT_SPEAKER_DUMMY = 1;
