@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { guestCpuid } from './arch/x86_64/cpuid.ts';
+import { stateMsrs } from './arch/x86_64/msrs.ts';
 import { load } from './boot/boot.ts';
 import { createUart, type PlatformDescriptor } from './devices/platform.ts';
 import type { DevicePlug } from './devices/plug.ts';
@@ -14,12 +15,16 @@ import { closeEventFd, createEventFd } from './io/eventfd.ts';
 import type { Kvm } from './kvm/kvm.ts';
 import type { Vcpu } from './kvm/vcpu.ts';
 import type { Vm } from './kvm/vm.ts';
+import { hvaOffset } from './memory/address.ts';
+import { CopyOnWrite } from './memory/copy-on-write.ts';
 import { GuestMemory } from './memory/guest-memory.ts';
 import { ramRegions } from './memory/layout.ts';
-import { allocateRam, type Ram } from './memory/ram.ts';
+import { allocateNative, type NativeMemory } from './memory/native.ts';
+import { allocateRam, type Ram, type RamDescriptor } from './memory/ram.ts';
 import { Teardown } from './teardown.ts';
 import type { VcpuCounters } from './vcpu/control-block.ts';
 import { installKickSignal } from './vcpu/kick.ts';
+import { SLAB_SIZE, VcpuSlab } from './vcpu/slab.ts';
 import { VcpuHandle } from './vcpu/vcpu-handle.ts';
 
 export interface MachineConfig {
@@ -70,8 +75,11 @@ export class Machine extends EventEmitter<MachineEvents> {
   readonly memory: GuestMemory;
   readonly slots: readonly VirtioSlot[];
   readonly vcpus: readonly Vcpu[];
-  private readonly threads: readonly VcpuHandle[];
-  private readonly serial: SerialState;
+  readonly threads: readonly VcpuHandle[];
+  /** One for each vCPU; see VcpuSlab. */
+  readonly slabs: readonly VcpuSlab[];
+  readonly cow: CopyOnWrite;
+  readonly serial: SerialState;
   private readonly uart: Uart;
   private readonly teardown: Teardown;
   private currentState: MachineState = 'created';
@@ -109,13 +117,17 @@ export class Machine extends EventEmitter<MachineEvents> {
       teardown.add(() => vcpu.close());
       return vcpu;
     });
+    const slabMemory = allocateNative(SLAB_SIZE * threads.length);
+    teardown.add(() => slabMemory.free());
     const endThreads = async () => void (await Promise.all(threads.map(thread => thread.end())));
     teardown.add(endThreads);
     setCpuid(kvm, vcpus);
+    // Asked for now, as a vCPU that runs keeps its file descriptor to itself.
+    stateMsrs(kvm, vcpus[0] as Vcpu);
 
     const slots = createSlots(vm, config, teardown);
     for (const [i, plug] of config.devices.entries()) {
-      await plug.attach((slots[i] as VirtioSlot).attachment, { address: ram.address, length: ram.length });
+      await plug.attach((slots[i] as VirtioSlot).attachment, describe(ram));
       teardown.add(() => plug.detach());
     }
 
@@ -129,7 +141,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     }
     // Idempotent, so once more at the top: nothing that the guest uses may go while it runs.
     teardown.add(endThreads);
-    return new Machine(kvm, config, { vm, ram, memory, slots, vcpus, threads, teardown });
+    return new Machine(kvm, config, { vm, ram, memory, slots, vcpus, threads, slabMemory, teardown });
   }
 
   private constructor(
@@ -137,6 +149,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     config: MachineConfig,
     parts: Pick<Machine, 'vm' | 'ram' | 'memory' | 'slots' | 'vcpus'> & {
       threads: readonly VcpuHandle[];
+      slabMemory: NativeMemory;
       teardown: Teardown;
     },
   ) {
@@ -165,8 +178,18 @@ export class Machine extends EventEmitter<MachineEvents> {
       parts.vm.coalescePort(COM1.port, true);
       this.serial.coalescing = true;
     }
+    const slabOf = (id: number) => hvaOffset(parts.slabMemory.address, SLAB_SIZE * id);
+    this.slabs = this.threads.map((_, id) => new VcpuSlab(slabOf(id)));
+    const msrs = stateMsrs(kvm, parts.vcpus[0] as Vcpu);
+    for (const slab of this.slabs) slab.prepare(msrs);
+    this.cow = new CopyOnWrite(parts.ram.cow, parts.ram.address, parts.ram.length);
     for (const [id, thread] of this.threads.entries()) {
-      thread.assign(parts.vcpus[id] as Vcpu, { vmFd: parts.vm.fd, ram: describe(parts.ram), platform });
+      thread.assign(parts.vcpus[id] as Vcpu, {
+        vmFd: parts.vm.fd,
+        ram: describe(parts.ram),
+        platform,
+        slab: slabOf(id),
+      });
       thread.on('output', () => this.fetchConsole());
       thread.on('power', kind => this.guestEnded({ kind }));
       thread.on('error', error => this.guestEnded({ kind: 'error', error }));
@@ -255,7 +278,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   }
 }
 
-const describe = ({ address, length }: Ram) => ({ address, length });
+const describe = ({ address, length, cow }: Ram): RamDescriptor => ({ address, length, cow });
 
 function setCpuid(kvm: Kvm, vcpus: readonly Vcpu[]): void {
   const supported = kvm.supportedCpuid();

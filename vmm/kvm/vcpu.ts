@@ -93,6 +93,17 @@ export class Vcpu implements VcpuDescriptor {
     return state as unknown as VcpuStateView<Name>;
   }
 
+  /** get() into memory of the caller's, for the hot path of a snapshot. */
+  getInto(name: VcpuStateName, into: Uint8Array): void {
+    const result = ioctlBuffer(this.fd, vcpuStates[name].get, into);
+    if (result < 0) checked(result, `KVM_GET of ${vcpuStates[name].layout.name}`);
+  }
+
+  /** KVM_GET_MSRS on a prepared struct kvm_msrs: number of MSRs read, or -errno. */
+  readMsrsInto(msrs: Uint8Array): number {
+    return ioctlBuffer(this.fd, KVM_GET_MSRS, msrs);
+  }
+
   set(name: VcpuStateName, state: { readonly bytes: Uint8Array }): void {
     const { layout, set } = vcpuStates[name];
     checked(ioctlBuffer(this.fd, set, state.bytes), `KVM_SET of ${layout.name}`);

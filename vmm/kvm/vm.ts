@@ -128,8 +128,7 @@ export class Vm {
     checked(ioctlBuffer(this.fd, request, zone.bytes), name);
   }
 
-  getIrqchip(chipId: number) {
-    const chip = kvmIrqchip.allocate();
+  getIrqchip(chipId: number, chip = kvmIrqchip.allocate()) {
     chip.chip_id = chipId;
     checked(ioctlBuffer(this.fd, KVM_GET_IRQCHIP, chip.bytes), 'KVM_GET_IRQCHIP');
     return chip;
@@ -139,8 +138,7 @@ export class Vm {
     checked(ioctlBuffer(this.fd, KVM_SET_IRQCHIP, state), 'KVM_SET_IRQCHIP');
   }
 
-  getPit() {
-    const pit = kvmPitState2.allocate();
+  getPit(pit = kvmPitState2.allocate()) {
     checked(ioctlBuffer(this.fd, KVM_GET_PIT2, pit.bytes), 'KVM_GET_PIT2');
     return pit;
   }
@@ -149,8 +147,7 @@ export class Vm {
     checked(ioctlBuffer(this.fd, KVM_SET_PIT2, state), 'KVM_SET_PIT2');
   }
 
-  getClock() {
-    const clock = kvmClockData.allocate();
+  getClock(clock = kvmClockData.allocate()) {
     checked(ioctlBuffer(this.fd, KVM_GET_CLOCK, clock.bytes), 'KVM_GET_CLOCK');
     return clock;
   }

@@ -1,9 +1,10 @@
 import { TsvmmError } from '../errors.ts';
 import { backend } from '../ffi/index.ts';
 import { GIB, type Gpa, type Hva, hva } from './address.ts';
+import { CopyOnWrite } from './copy-on-write.ts';
 import { HOLE_END, HOLE_START } from './layout.ts';
 import type { RamDescriptor } from './ram.ts';
-import { openGuard, type WriteGuard } from './write-guard.ts';
+import type { WriteGuard } from './write-guard.ts';
 
 /** RAM is looked at through windows of this size, as V8 limits the length of one buffer. */
 const WINDOW_SIZE = GIB;
@@ -18,13 +19,16 @@ const WINDOW_SIZE = GIB;
 export class GuestMemory {
   readonly length: number;
   private readonly address: Hva;
-  private readonly guard: WriteGuard;
+  readonly guard: WriteGuard;
   private readonly views: DataView[] = [];
   private readonly windows: Uint8Array[] = [];
   /** The same bytes as 16-bit words, for the atomic accesses that ring indices need. */
   private readonly words: Uint16Array[] = [];
 
-  constructor({ address, length }: RamDescriptor, guard: WriteGuard = openGuard) {
+  constructor(
+    { address, length, cow }: RamDescriptor,
+    guard: WriteGuard = new CopyOnWrite(cow, address, length),
+  ) {
     this.address = address;
     this.length = length;
     this.guard = guard;

@@ -3,11 +3,14 @@ import { TsvmmError } from '../errors.ts';
 import { errno, SyscallError } from '../ffi/errno.ts';
 import { MADV, MAP, madvise, mmap, munmap, PROT } from '../ffi/libc.ts';
 import { alignUp, HUGE_PAGE_SIZE, type Hva, hva, hvaOffset, MIB } from './address.ts';
+import { CowState } from './cow-state.ts';
 
 /** What another thread needs to look at the same guest RAM. */
 export interface RamDescriptor {
   readonly address: Hva;
   readonly length: number;
+  /** Shared words of copy-on-write (see cow-state.ts). */
+  readonly cow: SharedArrayBuffer;
 }
 
 /** The host mapping that is a guest's RAM: anonymous, private, aligned to huge pages. */
@@ -44,7 +47,7 @@ export function allocateRam(length: number, { hugePages = true } = {}): Ram {
 
   // A kernel without transparent huge pages says EINVAL: slower snapshots, nothing wrong.
   madvise(address, length, hugePages ? MADV.HUGEPAGE : MADV.NOHUGEPAGE);
-  return { address, length, free: () => void munmap(address, length) };
+  return { address, length, cow: CowState.allocate(length), free: () => void munmap(address, length) };
 }
 
 const tooLittleMemory = (length: number, available: number) =>

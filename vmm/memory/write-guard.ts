@@ -9,5 +9,3 @@ export interface WriteGuard {
   /** `ramOffset` counts bytes from the start of guest RAM, without the hole below 4 GiB. */
   beforeWrite(ramOffset: number, length: number, address: Hva): void;
 }
-
-export const openGuard: WriteGuard = { beforeWrite: () => {} };

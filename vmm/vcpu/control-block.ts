@@ -10,14 +10,20 @@ const Word = {
   EXITS_MMIO: 4,
   INTERRUPTIONS: 5,
   COALESCED: 6,
-  COUNT: 8,
+  COUNT: 16,
 } as const;
 
-export const VcpuRequest = { PARK: 0, RUN: 1, END: 2 } as const;
+/** SNAPSHOT: stop, write the vCPU's state into its slab, and wait for another request. */
+export const VcpuRequest = { PARK: 0, RUN: 1, END: 2, SNAPSHOT: 3 } as const;
 export type VcpuRequest = (typeof VcpuRequest)[keyof typeof VcpuRequest];
 
-export const VcpuState = { STARTING: 0, PARKED: 1, RUNNING: 2, ENDED: 3 } as const;
+/** STOPPED: out of the guest for a snapshot; CAPTURED: its state is in the slab. */
+export const VcpuState = { STARTING: 0, PARKED: 1, RUNNING: 2, ENDED: 3, STOPPED: 4, CAPTURED: 5 } as const;
 export type VcpuState = (typeof VcpuState)[keyof typeof VcpuState];
+
+const TIMES = 4;
+/** Looks at the state before sleeping: some tens of microseconds, about what a kick takes. */
+const SPINS = 2000;
 
 export interface VcpuCounters {
   readonly pioExits: number;
@@ -31,14 +37,16 @@ export interface VcpuCounters {
 export class VcpuControlBlock {
   readonly buffer: SharedArrayBuffer;
   private readonly words: Int32Array;
+  private readonly times: Float64Array;
 
   static allocate(): SharedArrayBuffer {
-    return new SharedArrayBuffer(Word.COUNT * 4);
+    return new SharedArrayBuffer(Word.COUNT * 4 + 8 * TIMES);
   }
 
   constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer;
-    this.words = new Int32Array(buffer);
+    this.words = new Int32Array(buffer, 0, Word.COUNT);
+    this.times = new Float64Array(buffer, Word.COUNT * 4, TIMES);
   }
 
   get request(): VcpuRequest {
@@ -69,6 +77,40 @@ export class VcpuControlBlock {
       if (typeof value !== 'string') await value;
     }
     return this.state;
+  }
+
+  /**
+   * Waits until the state is one of `wanted` (as bits), blocking the calling thread: for the pause of a snapshot,
+   * where a turn of the event loop would cost more than the wait. False after `timeout_ms`.
+   */
+  waitForState(wanted: number, timeout_ms: number): boolean {
+    for (let spins = 0; spins < SPINS; spins++) if (((1 << this.state) & wanted) !== 0) return true;
+    const deadline = performance.now() + timeout_ms;
+    for (let state = this.state; ((1 << state) & wanted) === 0; state = this.state) {
+      if (performance.now() > deadline) return false;
+      Atomics.wait(this.words, Word.STATE, state, 10);
+    }
+    return true;
+  }
+
+  /** When the vCPU left the guest for a snapshot, had its state captured, and entered the guest again, in us. */
+  get stopped_us(): number {
+    return this.times[0] as number;
+  }
+  set stopped_us(time: number) {
+    this.times[0] = time;
+  }
+  get captured_us(): number {
+    return this.times[1] as number;
+  }
+  set captured_us(time: number) {
+    this.times[1] = time;
+  }
+  get resumed_us(): number {
+    return this.times[2] as number;
+  }
+  set resumed_us(time: number) {
+    this.times[2] = time;
   }
 
   /** Linux thread id, 0 while the thread starts. */

@@ -7,8 +7,11 @@ import { PAGE_SIZE } from '../memory/address.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { type VcpuControlBlock, VcpuRequest, VcpuState } from './control-block.ts';
 import { exitError } from './exit-error.ts';
+import type { FaultResolver } from './fault-resolver.ts';
+import { monotonic_us } from './monotonic.ts';
+import type { VcpuSlab } from './slab.ts';
 
-const { EINTR, EAGAIN } = errno;
+const { EINTR, EAGAIN, EFAULT } = errno;
 const run = kvmRun.offsets;
 const ringEntry = kvmCoalescedMmio.offsets;
 const RING = COALESCED_RING_PAGE * PAGE_SIZE;
@@ -27,9 +30,20 @@ export class RunLoop {
   private readonly platform: Platform;
   private readonly memory: GuestMemory;
   private readonly shared: DataView;
+  private readonly slab: VcpuSlab;
+  private readonly faults: FaultResolver;
   private poweredOff = false;
 
-  constructor(vcpu: Vcpu, control: VcpuControlBlock, platform: Platform, memory: GuestMemory) {
+  constructor(
+    vcpu: Vcpu,
+    control: VcpuControlBlock,
+    platform: Platform,
+    memory: GuestMemory,
+    slab: VcpuSlab,
+    faults: FaultResolver,
+  ) {
+    this.slab = slab;
+    this.faults = faults;
     this.vcpu = vcpu;
     this.control = control;
     this.platform = platform;
@@ -50,10 +64,23 @@ export class RunLoop {
       control.sleepWhileRequestIs(VcpuRequest.PARK);
       if (this.poweredOff) control.sleepWhileRequestIs(VcpuRequest.RUN);
       if (control.request === VcpuRequest.END) return;
-      if (this.poweredOff) continue;
+      if (control.request === VcpuRequest.SNAPSHOT) this.capture();
+      if (this.poweredOff || control.request !== VcpuRequest.RUN) continue;
       control.state = VcpuState.RUNNING;
+      control.resumed_us = monotonic_us();
       this.runUntilRequest();
     }
+  }
+
+  /** Any PIO or MMIO is complete here: either KVM_RUN came back by a kick, or the vCPU was parked after one. */
+  private capture(): void {
+    const { control } = this;
+    control.stopped_us = monotonic_us();
+    control.state = VcpuState.STOPPED;
+    this.slab.capture(this.vcpu);
+    control.captured_us = monotonic_us();
+    control.state = VcpuState.CAPTURED;
+    control.sleepWhileRequestIs(VcpuRequest.SNAPSHOT);
   }
 
   private runUntilRequest(): void {
@@ -67,11 +94,20 @@ export class RunLoop {
         // Cleared before the request is read: a kick after this point makes the next KVM_RUN return at once.
         vcpu.immediateExit = false;
         control.countInterruption();
+        if (control.request === VcpuRequest.SNAPSHOT) this.snapshotPause();
         if (control.request !== VcpuRequest.RUN) return;
-      } else {
+      } else if (result !== -EFAULT || !this.faults.resolve()) {
         throw exitError(vcpu, this.memory, result);
       }
     }
+  }
+
+  private snapshotPause(): void {
+    const { control } = this;
+    this.capture();
+    if (control.request !== VcpuRequest.RUN) return;
+    control.state = VcpuState.RUNNING;
+    control.resumed_us = monotonic_us();
   }
 
   private handleExit(reason: number): void {

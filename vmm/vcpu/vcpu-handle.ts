@@ -16,7 +16,7 @@ interface VcpuEvents {
 
 /** The control side of a vCPU's thread. Requests take effect without loss, wherever the thread is. */
 export class VcpuHandle extends EventEmitter<VcpuEvents> {
-  private readonly control = new VcpuControlBlock(VcpuControlBlock.allocate());
+  readonly control = new VcpuControlBlock(VcpuControlBlock.allocate());
   private readonly worker: Worker;
   private readonly port: MessagePort;
   private readonly exited: Promise<void>;
@@ -59,6 +59,12 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
 
   async parked(): Promise<void> {
     await this.control.stateOtherThan(VcpuState.RUNNING);
+  }
+
+  /** Asks the vCPU to stop and to capture its state, for the pause of a snapshot; run() ends that. */
+  snapshot(): void {
+    this.control.request = VcpuRequest.SNAPSHOT;
+    this.kick();
   }
 
   /** Makes KVM_RUN return, now or when it is next entered. */

@@ -10,10 +10,13 @@ import { type SerializedError, serializeError } from '../errors.ts';
 import { gettid } from '../ffi/libc.ts';
 import { Vcpu, type VcpuDescriptor } from '../kvm/vcpu.ts';
 import { Vm } from '../kvm/vm.ts';
+import type { Hva } from '../memory/address.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import type { RamDescriptor } from '../memory/ram.ts';
 import { VcpuControlBlock, VcpuRequest, VcpuState } from './control-block.ts';
+import { FaultResolver } from './fault-resolver.ts';
 import { RunLoop } from './run-loop.ts';
+import { VcpuSlab } from './slab.ts';
 
 export interface VcpuThreadData {
   readonly control: SharedArrayBuffer;
@@ -25,6 +28,8 @@ export interface VcpuSetup {
   readonly vmFd: number;
   readonly ram: RamDescriptor;
   readonly platform: PlatformDescriptor;
+  /** Room for the vCPU's state (SLAB_SIZE bytes). */
+  readonly slab: Hva;
 }
 
 export type VcpuMessage =
@@ -40,11 +45,11 @@ const { control: controlBuffer, port } = workerData as VcpuThreadData;
 const control = new VcpuControlBlock(controlBuffer);
 const post = (message: VcpuMessage): void => port.postMessage(message);
 
-function live({ vcpu, vmFd, ram, platform: descriptor }: VcpuSetup): void {
+function live({ vcpu: vcpuDescriptor, vmFd, ram, platform: descriptor, slab }: VcpuSetup): void {
   const memory = new GuestMemory(ram);
   const { output } = new SerialState(descriptor.serial);
   const neverNotified = new Int32Array(new SharedArrayBuffer(4));
-  const platform = createPlatform(descriptor, new Vm(vmFd, vcpu.runLength), memory, {
+  const platform = createPlatform(descriptor, new Vm(vmFd, vcpuDescriptor.runLength), memory, {
     outputReady: () => {
       if (output.claimSignal()) post({ kind: 'output' });
     },
@@ -57,7 +62,15 @@ function live({ vcpu, vmFd, ram, platform: descriptor }: VcpuSetup): void {
       post({ kind: 'power', action });
     },
   });
-  const loop = new RunLoop(new Vcpu(vcpu), control, platform, memory);
+  const vcpu = new Vcpu(vcpuDescriptor);
+  const loop = new RunLoop(
+    vcpu,
+    control,
+    platform,
+    memory,
+    new VcpuSlab(slab),
+    new FaultResolver(vcpu, memory, ram),
+  );
   loop.live();
 }
 

@@ -51,6 +51,18 @@ export class SerialState {
     this.input = new ByteRing(input);
   }
 
+  /** The registers, for a snapshot. Lock held by the caller. */
+  copyTo(into: Int32Array): void {
+    into.set(this.words.subarray(Word.IER));
+  }
+
+  /** The inverse of copyTo, before anybody uses the port. */
+  loadFrom(from: Int32Array): void {
+    this.words.set(from, Word.IER);
+  }
+
+  static readonly registerCount = WORDS - Word.IER;
+
   get interruptEnable(): number {
     return this.words[Word.IER] as number;
   }

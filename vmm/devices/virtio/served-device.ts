@@ -17,6 +17,8 @@ export interface DeviceAttachment {
   readonly interruptEventFd: number;
 }
 
+export type Entry = 'entered' | 'inactive' | 'busy';
+
 /**
  * A virtio device as its I/O thread sees it. All work on queues happens between enter() and leave(), which hold the
  * device's lock: outside of them the device is at a descriptor boundary, so that a snapshot or a reset by the driver
@@ -40,23 +42,25 @@ export class ServedDevice {
 
   /** False, with the lock released again, unless the driver has set the device up and it is in order. */
   enter(): boolean {
-    const { state } = this;
-    state.lock.acquire();
-    if ((state.status & Status.DRIVER_OK) !== 0 && (state.status & Status.NEEDS_RESET) === 0) {
-      if (state.activation === this.activation) return true;
-      this.activate();
-      return true;
-    }
-    state.lock.release();
-    return false;
+    this.state.lock.acquire();
+    return this.admit();
+  }
+
+  /**
+   * As enter(), for a thread that serves many devices and therefore waits for none: 'busy' when somebody else holds
+   * the lock (the driver in a register, a reset, a snapshot).
+   */
+  tryEnter(): Entry {
+    if (!this.state.lock.tryAcquire()) return 'busy';
+    return this.admit() ? 'entered' : 'inactive';
   }
 
   /** Ends what enter() began, and interrupts the driver if something was published that it waits for. */
   leave(): void {
-    const interrupt = this.interruptDue;
+    // Signalled before the lock is free: whoever takes it next finds nothing published without its interrupt.
+    if (this.interruptDue) signalEventFd(this.interruptEventFd);
     this.interruptDue = false;
     this.state.lock.release();
-    if (interrupt) signalEventFd(this.interruptEventFd);
   }
 
   /** The queue, if the driver made it ready. */
@@ -97,6 +101,15 @@ export class ServedDevice {
       this.interruptDue = true;
       return false;
     }
+  }
+
+  /** With the lock held: keeps it when the device may be served, and gives it back otherwise. */
+  private admit(): boolean {
+    const { state } = this;
+    const live = (state.status & Status.DRIVER_OK) !== 0 && (state.status & Status.NEEDS_RESET) === 0;
+    if (live && (state.activation === this.activation || this.guarded(() => this.activate()))) return true;
+    this.leave();
+    return false;
   }
 
   private activate(): void {

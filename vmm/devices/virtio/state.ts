@@ -95,14 +95,6 @@ export class QueueState {
     this.size = maximumSize;
   }
 
-  save(): number[] {
-    return [...this.words];
-  }
-
-  load(words: readonly number[]): void {
-    this.words.set(words);
-  }
-
   private address(low: number): Gpa {
     return gpa(((this.words[low] as number) >>> 0) + ((this.words[low + 1] as number) >>> 0) * 2 ** 32);
   }
@@ -215,7 +207,22 @@ export class VirtioState {
     this.words[Word.CONFIG_GENERATION] = this.configGeneration + 1;
   }
 
-  /** Section 2.4: back to the initial state, configuration space and generation kept. */
+  /** All words but the lock: what a snapshot keeps. Lock held by the caller. */
+  copyTo(into: Int32Array): void {
+    into.set(this.words.subarray(Word.STATUS));
+  }
+
+  /** The inverse of copyTo, before anybody uses the device. */
+  loadFrom(from: Int32Array): void {
+    this.words.set(from, Word.STATUS);
+  }
+
+  /** Number of words that copyTo writes. */
+  get wordCount(): number {
+    return this.words.length - Word.STATUS;
+  }
+
+  /** Section 2.4: back to the initial state; generation and configuration space kept, but for the session's part. */
   reset(model: VirtioModel): void {
     const { activation, configGeneration } = this;
     const lock = Atomics.load(this.words, Word.LOCK);
@@ -224,6 +231,9 @@ export class VirtioState {
     this.words[Word.CONFIG_GENERATION] = configGeneration;
     this.words[Word.ACTIVATION] = activation + 1;
     for (const [index, queue] of this.queues.entries()) queue.reset(model.queueSizes[index] as number);
+    for (const { start, end } of model.sessionConfig ?? []) {
+      for (let i = start; i < end; i++) this.config[i] = model.config[i] ?? 0;
+    }
   }
 }
 

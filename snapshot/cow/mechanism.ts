@@ -1,0 +1,23 @@
+import type { CopyOnWrite } from '../../vmm/memory/copy-on-write.ts';
+import type { ArmOptions } from '../../vmm/memory/cow-state.ts';
+import type { Ram } from '../../vmm/memory/ram.ts';
+
+export type CowMechanismName = 'mprotect' | 'userfaultfd';
+
+/** How guest RAM is write-protected. One object serves one VM, for any number of snapshots. */
+export interface CowMechanism {
+  readonly name: CowMechanismName;
+  /** What can be done before the pause. */
+  prepare(): Promise<void>;
+  /** Protects all RAM. During the pause: no vCPU runs, nobody writes RAM. */
+  arm(options: Omit<ArmOptions, 'mechanism' | 'userfaultFd'>): void;
+  /** After the last chunk was saved, or to give up: nothing is protected any more. */
+  disarm(): void;
+  /** Gives back what prepare() took. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface ProtectedRam {
+  readonly ram: Ram;
+  readonly cow: CopyOnWrite;
+}

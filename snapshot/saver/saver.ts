@@ -1,0 +1,68 @@
+import { CopyOnWrite } from '../../vmm/memory/copy-on-write.ts';
+import { CowCounter } from '../../vmm/memory/cow-state.ts';
+import type { RamDescriptor } from '../../vmm/memory/ram.ts';
+import { ChunkWriter } from './chunk-writer.ts';
+
+const BELL_WAIT_MS = 20;
+
+export interface SaveRequest {
+  readonly ram: RamDescriptor;
+  /** The image file, open for writing. */
+  readonly fd: number;
+}
+
+export interface SaveResult {
+  /** CRC-32 of each chunk; 0 for one that is all zero. */
+  readonly checksums: readonly number[];
+  readonly zeroChunks: readonly boolean[];
+  readonly pages_zero: number;
+  readonly bytesWritten: number;
+}
+
+/**
+ * The active saver: writes every chunk of RAM that is still protected straight from guest memory, then releases it,
+ * and in between the copies that writers made. Copies go first, as guests may be waiting for their buffers.
+ * Returns when all chunks of the epoch are in the file; throws TSVMM_E_DISK, leaving the epoch armed.
+ */
+export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
+  const cow = new CopyOnWrite(ram.cow, ram.address, ram.length);
+  const { state } = cow;
+  const { chunkSize } = state;
+  const writer = new ChunkWriter(fd, chunkSize, cow.chunkCount);
+  const touched = new Uint8Array(cow.chunkCount);
+
+  function writeCopies(): boolean {
+    let any = false;
+    for (let slot = 0; slot < state.slotCount; slot++) {
+      const chunk = state.slotChunk(slot);
+      if (chunk < 0) continue;
+      writer.write(chunk, state.slotAddress(slot), cow.chunkLength(chunk), touched[chunk] === 1);
+      state.freeSlot(slot);
+      any = true;
+    }
+    return any;
+  }
+
+  for (let chunk = 0; chunk < cow.chunkCount; chunk++) {
+    writeCopies();
+    if (!state.claimForSave(chunk)) continue;
+    touched[chunk] = 1;
+    writer.write(chunk, cow.chunkAddress(chunk), cow.chunkLength(chunk), false);
+    // Taken away by a writer meanwhile: what was written may be torn, and its copy will be written over it.
+    if (!state.finishSave(chunk)) continue;
+    cow.unprotect(chunk);
+    state.release(chunk);
+    state.count(CowCounter.chunks_active, 1);
+  }
+  for (let bell = state.bell; writeCopies() || state.remaining > 0; bell = state.bell) {
+    if (state.remaining > 0) state.waitForWriters(bell, BELL_WAIT_MS);
+  }
+
+  const records = writer.records;
+  return {
+    checksums: Array.from(records, record => record?.crc ?? 0),
+    zeroChunks: Array.from(records, (record, chunk) => record?.zeroPages === cow.chunkLength(chunk) / 4096),
+    pages_zero: records.reduce((sum, record) => sum + (record?.zeroPages ?? 0), 0),
+    bytesWritten: writer.bytesWritten,
+  };
+}

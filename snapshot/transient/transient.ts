@@ -1,0 +1,179 @@
+import { TsvmmError } from '../../vmm/errors.ts';
+import type { Machine } from '../../vmm/machine.ts';
+import { alignDown, PAGE_SIZE } from '../../vmm/memory/address.ts';
+import { CowCounter } from '../../vmm/memory/cow-state.ts';
+import { HOLE_END, HOLE_START } from '../../vmm/memory/layout.ts';
+import { VcpuState } from '../../vmm/vcpu/control-block.ts';
+import { monotonic_us } from '../../vmm/vcpu/monotonic.ts';
+import type { CopyPool } from '../cow/copy-pool.ts';
+import type { CowMechanism } from '../cow/mechanism.ts';
+import { VmCapture } from './capture.ts';
+
+/** A disk, as the pause needs it: constant time, everything that takes longer was prepared before. */
+export interface FreezableDisk {
+  /** The top layer becomes read-only and an empty one takes its place. The disk's device is locked. */
+  freeze(): void;
+}
+
+export interface TransientReport {
+  /** From the moment the first vCPU is asked to stop until the last one runs again. */
+  readonly downtime_us: number;
+  /** Until the last vCPU was out of the guest. */
+  readonly kick_us: number;
+  /** Until the last vCPU's state was captured, from when it was out of the guest. */
+  readonly state_us: number;
+  /** Locking devices, and capturing them and the chips. */
+  readonly devices_us: number;
+  readonly arm_us: number;
+  readonly eager_us: number;
+  /** From the request to run again until the last vCPU did. */
+  readonly wake_us: number;
+  /** The cut: when memory was frozen (CLOCK_MONOTONIC). */
+  readonly cut_us: number;
+}
+
+const VCPU_TIMEOUT_MS = 5_000;
+const STOPPED = (1 << VcpuState.STOPPED) | (1 << VcpuState.CAPTURED);
+const CAPTURED = 1 << VcpuState.CAPTURED;
+const AWAKE = (1 << VcpuState.RUNNING) | (1 << VcpuState.PARKED) | (1 << VcpuState.ENDED);
+
+/** MSRs that hold the gpa of a page which KVM writes from the kernel, past write-protection. */
+const KVM_WRITTEN_MSRS: ReadonlySet<number> = new Set([
+  0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04,
+]);
+
+/** The steps of a pause, in the only order that is right. */
+const steps = ['idle', 'stopped', 'locked', 'frozen', 'armed', 'captured', 'unlocked'] as const;
+type Step = (typeof steps)[number];
+
+/**
+ * The transient snapshot of one VM: the only part that costs downtime. The object is made before the pause with all
+ * that can be made; take() is the pause.
+ */
+export class TransientSnapshot {
+  readonly capture: VmCapture;
+  private readonly machine: Machine;
+  private readonly mechanism: CowMechanism;
+  private readonly pool: CopyPool;
+  private readonly disks: readonly FreezableDisk[];
+  private step: Step = 'idle';
+  /** For tests: called when all is frozen, before anything runs again. */
+  whileFrozen: (() => void) | undefined;
+
+  constructor(
+    machine: Machine,
+    mechanism: CowMechanism,
+    pool: CopyPool,
+    disks: readonly FreezableDisk[] = [],
+  ) {
+    this.machine = machine;
+    this.mechanism = mechanism;
+    this.pool = pool;
+    this.disks = disks;
+    this.capture = new VmCapture(machine);
+  }
+
+  /**
+   * Pauses the VM, captures it, freezes RAM and disks, and lets it run again (unless it was paused before). Blocks the
+   * calling thread for the length of the pause. Throws TSVMM_E_TIMEOUT when a vCPU does not stop; the VM then runs on
+   * as if nothing had been asked.
+   */
+  take(): TransientReport {
+    const { machine, capture } = this;
+    const wasRunning = machine.state === 'running';
+    const begin = monotonic_us();
+    for (const thread of machine.threads) thread.snapshot();
+    try {
+      this.waitForVcpus(STOPPED);
+    } catch (error) {
+      this.letRun(wasRunning);
+      throw error;
+    }
+    const stopped = monotonic_us();
+    this.advance('idle', 'stopped');
+
+    capture.lockDevices();
+    this.advance('stopped', 'locked');
+    capture.captureDevices();
+    capture.captureChips();
+    const devices = monotonic_us();
+    for (const disk of this.disks) disk.freeze();
+    this.advance('locked', 'frozen');
+
+    this.mechanism.arm({
+      chunkSize: this.pool.chunkSize,
+      poolAddress: this.pool.address,
+      slotCount: this.pool.slotCount,
+    });
+    const armed = monotonic_us();
+    this.advance('frozen', 'armed');
+
+    this.waitForVcpus(CAPTURED);
+    const captured = monotonic_us();
+    this.advance('armed', 'captured');
+    this.whileFrozen?.();
+    const eagerBegin = monotonic_us();
+    this.saveEagerly();
+    const eager = monotonic_us();
+
+    capture.unlockDevices();
+    this.advance('captured', 'unlocked');
+    this.letRun(wasRunning);
+    this.waitForVcpus(AWAKE);
+    this.advance('unlocked', 'idle');
+    const controls = machine.threads.map(thread => thread.control);
+    const resumed = wasRunning ? Math.max(...controls.map(control => control.resumed_us)) : monotonic_us();
+    return {
+      downtime_us: resumed - begin - (eagerBegin - captured),
+      kick_us: stopped - begin,
+      state_us: Math.max(...controls.map(control => control.captured_us - control.stopped_us)),
+      devices_us: devices - stopped,
+      arm_us: armed - devices,
+      eager_us: eager - eagerBegin,
+      wake_us: resumed - eager,
+      cut_us: armed,
+    };
+  }
+
+  private advance(from: Step, to: Step): void {
+    if (this.step !== from) {
+      throw new TsvmmError(
+        'TSVMM_E_INTERNAL',
+        `a pause went from ${this.step} to ${to} instead of from ${from}`,
+      );
+    }
+    this.step = to;
+  }
+
+  private waitForVcpus(states: number): void {
+    for (const [id, thread] of this.machine.threads.entries()) {
+      if (thread.control.waitForState(states, VCPU_TIMEOUT_MS)) continue;
+      throw new TsvmmError('TSVMM_E_TIMEOUT', `vCPU ${id} of ${this.machine.config.name} did not stop`, {
+        hint: 'the host is overloaded, or the VM hangs in a device; try again',
+      });
+    }
+  }
+
+  private letRun(run: boolean): void {
+    for (const thread of this.machine.threads) {
+      if (run) thread.run();
+      else thread.park();
+    }
+  }
+
+  /** The pages that KVM itself writes: they must not stay protected, for it would fail silently. */
+  private saveEagerly(): void {
+    const { machine } = this;
+    const { chunkSize } = this.pool;
+    const chunks = new Set<number>();
+    for (const slab of machine.slabs) {
+      for (const { index, data } of slab.msrValues) {
+        if (!KVM_WRITTEN_MSRS.has(index) || data === 0n) continue;
+        const page = alignDown(Number(data & 0xffffffffffffn), PAGE_SIZE);
+        const offset = page < HOLE_START ? page : page - (HOLE_END - HOLE_START);
+        if (offset < machine.ram.length) chunks.add(Math.floor(offset / chunkSize));
+      }
+    }
+    for (const chunk of chunks) machine.cow.save(chunk, CowCounter.chunks_eager);
+  }
+}

@@ -1,0 +1,93 @@
+import { checked } from '../ffi/errno.ts';
+import { ioctlBuffer, memcpy, mprotect, PROT } from '../ffi/libc.ts';
+import { struct, usize } from '../ffi/struct.ts';
+import { type Hva, hvaOffset } from './address.ts';
+import { CowCounter, CowState, Mechanism } from './cow-state.ts';
+import type { WriteGuard } from './write-guard.ts';
+
+/** ioctl UFFDIO_WRITEPROTECT (linux/userfaultfd.h). */
+export const uffdioWriteprotect = struct('uffdio_writeprotect', { start: usize, len: usize, mode: usize });
+export const UFFDIO_WRITEPROTECT = 3 * 2 ** 30 + uffdioWriteprotect.size * 2 ** 16 + 0xaa * 2 ** 8 + 0x06;
+
+/**
+ * Saves chunks of guest RAM before they are first written after a snapshot's cut. Each thread has its own over the
+ * shared state; vCPU threads call it for the guest's faults, and as the write guard it precedes all writes of the VMM.
+ */
+export class CopyOnWrite implements WriteGuard {
+  readonly state: CowState;
+  private readonly address: Hva;
+  private readonly length: number;
+  private readonly request = uffdioWriteprotect.allocate();
+
+  constructor(buffer: SharedArrayBuffer, address: Hva, length: number) {
+    this.state = new CowState(buffer);
+    this.address = address;
+    this.length = length;
+  }
+
+  get chunkCount(): number {
+    return Math.ceil(this.length / this.state.chunkSize);
+  }
+
+  beforeWrite(ramOffset: number, length: number): void {
+    if (!this.state.armed) return;
+    const { chunkSize } = this.state;
+    const last = Math.floor((ramOffset + Math.max(length, 1) - 1) / chunkSize);
+    for (let chunk = Math.floor(ramOffset / chunkSize); chunk <= last; chunk++) {
+      this.save(chunk, CowCounter.vmm_write_saves);
+    }
+  }
+
+  /**
+   * Copies the chunk out and unprotects it, if that has not been done in this epoch. True when this call did it. On
+   * return the chunk may be written. The time it took is counted as the writer's stall.
+   */
+  save(chunk: number, counter: CowCounter): boolean {
+    const { state } = this;
+    if (state.isReleased(chunk)) return false;
+    const started = performance.now();
+    if (!state.claimForCopy(chunk)) return false;
+    const slot = state.takeSlot();
+    if (slot < 0) {
+      // The epoch was given up, and with it the protection.
+      state.release(chunk);
+      return false;
+    }
+    memcpy(state.slotAddress(slot), this.chunkAddress(chunk), this.chunkLength(chunk));
+    // Published before the release, so that the saver cannot find everything released and miss this copy.
+    state.publishSlot(slot, chunk);
+    this.unprotect(chunk);
+    state.release(chunk);
+    state.count(counter, 1);
+    state.countStall(Math.round((performance.now() - started) * 1000));
+    return true;
+  }
+
+  unprotect(chunk: number): void {
+    this.unprotectRange(chunk * this.state.chunkSize, this.chunkLength(chunk));
+  }
+
+  /** Makes a range of RAM writable again by the mechanism in use. */
+  unprotectRange(ramOffset: number, length: number): void {
+    const address = hvaOffset(this.address, ramOffset);
+    if (this.state.mechanism === Mechanism.USERFAULTFD) {
+      this.request.start = address;
+      this.request.len = length;
+      this.request.mode = 0;
+      checked(
+        ioctlBuffer(this.state.userfaultFd, UFFDIO_WRITEPROTECT, this.request.bytes),
+        'UFFDIO_WRITEPROTECT',
+      );
+    } else {
+      checked(mprotect(address, length, PROT.READ | PROT.WRITE), 'mprotect');
+    }
+  }
+
+  chunkAddress(chunk: number): Hva {
+    return hvaOffset(this.address, chunk * this.state.chunkSize);
+  }
+
+  chunkLength(chunk: number): number {
+    return Math.min(this.state.chunkSize, this.length - chunk * this.state.chunkSize);
+  }
+}

@@ -1,0 +1,246 @@
+import { HUGE_PAGE_SIZE, type Hva, hva, PAGE_SIZE } from './address.ts';
+
+/**
+ * The shared words of copy-on-write: which chunks of RAM are still write-protected, and the buffers that hold copies
+ * of chunks on their way to the image. All threads that write guest RAM look at them.
+ *
+ * A chunk's word is `epoch * 4 + phase`. Arming a new epoch makes every word of an older one mean "protected", so it
+ * touches none of them. The phases of the current epoch:
+ *
+ *   protected --saver claims--> SAVING --saver wrote it--> COPYING(release) --> RELEASED
+ *   protected or SAVING --a writer claims--> COPYING --copied and unprotected--> RELEASED
+ *
+ * A writer takes a chunk away from the saver in the middle: the saver then writes it again, from the copy.
+ */
+const Word = {
+  ARMED: 0,
+  EPOCH: 1,
+  CHUNK_SIZE: 2,
+  MECHANISM: 3,
+  USERFAULT_FD: 4,
+  POOL_ADDRESS_LOW: 5,
+  POOL_ADDRESS_HIGH: 6,
+  SLOT_COUNT: 7,
+  /** Chunks of the epoch not yet RELEASED. */
+  REMAINING: 8,
+  /** Counts slots given back and ready ones: threads wait for changes. */
+  SLOTS_FREED: 9,
+  SAVER_BELL: 10,
+  COUNTERS: 16,
+  SLOTS: 32,
+} as const;
+
+const Phase = { SAVING: 1, COPYING: 2, RELEASED: 3 } as const;
+export const MAXIMUM_SLOTS = 256;
+const SLOT_FREE = 0;
+const SLOT_TAKEN = -1;
+const CHUNKS = Word.SLOTS + MAXIMUM_SLOTS;
+
+export const Mechanism = { NONE: 0, MPROTECT: 1, USERFAULTFD: 2 } as const;
+export type Mechanism = (typeof Mechanism)[keyof typeof Mechanism];
+
+/** Who saved chunks, and what went less well. Names as in the JSON of `snap`. */
+export const CowCounter = {
+  cow_faults: 0,
+  vmm_write_saves: 1,
+  chunks_eager: 2,
+  chunks_active: 3,
+  chunks_stolen: 4,
+  fallbacks: 5,
+  buffer_waits: 6,
+  /** Longest and summed time a writer spent on one chunk, in microseconds. */
+  stall_us_max: 7,
+  stall_us_sum: 8,
+} as const;
+export type CowCounter = (typeof CowCounter)[keyof typeof CowCounter];
+
+export interface ArmOptions {
+  readonly mechanism: Mechanism;
+  readonly chunkSize: number;
+  readonly userfaultFd?: number;
+  /** Buffers of chunkSize bytes each, at most MAXIMUM_SLOTS. */
+  readonly poolAddress: Hva;
+  readonly slotCount: number;
+}
+
+export class CowState {
+  readonly buffer: SharedArrayBuffer;
+  private readonly words: Int32Array;
+
+  /** Room for the smallest chunks, single pages; the pages of the table that larger chunks leave untouched cost nothing. */
+  static allocate(ramLength: number): SharedArrayBuffer {
+    return new SharedArrayBuffer((CHUNKS + ramLength / PAGE_SIZE) * 4);
+  }
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.buffer = buffer;
+    this.words = new Int32Array(buffer);
+  }
+
+  get armed(): boolean {
+    return Atomics.load(this.words, Word.ARMED) === 1;
+  }
+  get epoch(): number {
+    return this.word(Word.EPOCH);
+  }
+  get chunkSize(): number {
+    return this.word(Word.CHUNK_SIZE) || HUGE_PAGE_SIZE;
+  }
+  get mechanism(): Mechanism {
+    return this.word(Word.MECHANISM) as Mechanism;
+  }
+  get userfaultFd(): number {
+    return this.word(Word.USERFAULT_FD);
+  }
+  get slotCount(): number {
+    return this.word(Word.SLOT_COUNT);
+  }
+  get remaining(): number {
+    return Atomics.load(this.words, Word.REMAINING);
+  }
+
+  slotAddress(slot: number): Hva {
+    const pool =
+      (this.word(Word.POOL_ADDRESS_LOW) >>> 0) + (this.word(Word.POOL_ADDRESS_HIGH) >>> 0) * 2 ** 32;
+    return hva(pool + slot * this.chunkSize);
+  }
+
+  /** Begins an epoch: from here on every chunk is protected. No thread may be writing RAM. */
+  arm(options: ArmOptions, chunkCount: number): void {
+    const { words } = this;
+    words[Word.CHUNK_SIZE] = options.chunkSize;
+    words[Word.MECHANISM] = options.mechanism;
+    words[Word.USERFAULT_FD] = options.userfaultFd ?? -1;
+    words[Word.POOL_ADDRESS_LOW] = options.poolAddress % 2 ** 32;
+    words[Word.POOL_ADDRESS_HIGH] = options.poolAddress / 2 ** 32;
+    words[Word.SLOT_COUNT] = options.slotCount;
+    words.fill(0, Word.COUNTERS, Word.COUNTERS + 16);
+    words.fill(SLOT_FREE, Word.SLOTS, Word.SLOTS + MAXIMUM_SLOTS);
+    words[Word.EPOCH] = this.epoch + 1;
+    Atomics.store(words, Word.REMAINING, chunkCount);
+    Atomics.store(words, Word.ARMED, 1);
+  }
+
+  /** Ends the epoch, saved or given up: nothing is protected any more. Wakes everybody who waits. */
+  disarm(chunkCount: number): void {
+    Atomics.store(this.words, Word.ARMED, 0);
+    for (let chunk = 0; chunk < chunkCount; chunk++) Atomics.notify(this.words, CHUNKS + chunk);
+    this.ring(Word.SLOTS_FREED);
+    this.ring(Word.SAVER_BELL);
+  }
+
+  isReleased(chunk: number): boolean {
+    return Atomics.load(this.words, CHUNKS + chunk) === this.stamp(Phase.RELEASED);
+  }
+
+  /** Takes a chunk for the active saver; false when a writer has it already. */
+  claimForSave(chunk: number): boolean {
+    const word = Atomics.load(this.words, CHUNKS + chunk);
+    if (word >> 2 === this.epoch) return false;
+    return Atomics.compareExchange(this.words, CHUNKS + chunk, word, this.stamp(Phase.SAVING)) === word;
+  }
+
+  /** The saver wrote a chunk it had claimed; false when a writer took it away meanwhile. */
+  finishSave(chunk: number): boolean {
+    const saving = this.stamp(Phase.SAVING);
+    return Atomics.compareExchange(this.words, CHUNKS + chunk, saving, this.stamp(Phase.COPYING)) === saving;
+  }
+
+  /**
+   * Takes a protected chunk, or one that the saver is writing, for a writer. False when the chunk is released: by
+   * somebody else, for whom this waits if need be, or because the epoch ended.
+   */
+  claimForCopy(chunk: number): boolean {
+    const index = CHUNKS + chunk;
+    while (this.armed) {
+      const word = Atomics.load(this.words, index);
+      if (word === this.stamp(Phase.RELEASED)) return false;
+      if (word === this.stamp(Phase.COPYING)) {
+        Atomics.wait(this.words, index, word, 100);
+        continue;
+      }
+      if (Atomics.compareExchange(this.words, index, word, this.stamp(Phase.COPYING)) !== word) continue;
+      if (word === this.stamp(Phase.SAVING)) this.count(CowCounter.chunks_stolen, 1);
+      return true;
+    }
+    return false;
+  }
+
+  /** Declares a claimed chunk saved and unprotected. */
+  release(chunk: number): void {
+    Atomics.store(this.words, CHUNKS + chunk, this.stamp(Phase.RELEASED));
+    Atomics.notify(this.words, CHUNKS + chunk);
+    Atomics.sub(this.words, Word.REMAINING, 1);
+  }
+
+  /** A free buffer, after waiting for one if need be (counted); -1 when the epoch ended meanwhile. */
+  takeSlot(): number {
+    for (let waited = false; this.armed; waited = true) {
+      const freed = Atomics.load(this.words, Word.SLOTS_FREED);
+      for (let slot = 0; slot < this.slotCount; slot++) {
+        const index = Word.SLOTS + slot;
+        if (Atomics.compareExchange(this.words, index, SLOT_FREE, SLOT_TAKEN) === SLOT_FREE) return slot;
+      }
+      if (!waited) this.count(CowCounter.buffer_waits, 1);
+      Atomics.wait(this.words, Word.SLOTS_FREED, freed, 100);
+    }
+    return -1;
+  }
+
+  /** Hands a filled buffer to the saver. */
+  publishSlot(slot: number, chunk: number): void {
+    Atomics.store(this.words, Word.SLOTS + slot, chunk + 1);
+    this.ring(Word.SAVER_BELL);
+  }
+
+  /** The chunk whose copy lies in `slot`, or -1. For the saver. */
+  slotChunk(slot: number): number {
+    const value = Atomics.load(this.words, Word.SLOTS + slot);
+    return value > 0 ? value - 1 : -1;
+  }
+
+  freeSlot(slot: number): void {
+    Atomics.store(this.words, Word.SLOTS + slot, SLOT_FREE);
+    this.ring(Word.SLOTS_FREED);
+  }
+
+  /** For the saver: sleeps until a writer rings; `bell` is the value read before it last looked. */
+  waitForWriters(bell: number, timeout_ms: number): void {
+    Atomics.wait(this.words, Word.SAVER_BELL, bell, timeout_ms);
+  }
+  get bell(): number {
+    return Atomics.load(this.words, Word.SAVER_BELL);
+  }
+
+  count(counter: CowCounter, by: number): void {
+    Atomics.add(this.words, Word.COUNTERS + counter, by);
+  }
+
+  countStall(stall_us: number): void {
+    this.count(CowCounter.stall_us_sum, stall_us);
+    const index = Word.COUNTERS + CowCounter.stall_us_max;
+    for (let seen = Atomics.load(this.words, index); stall_us > seen; ) {
+      const found = Atomics.compareExchange(this.words, index, seen, stall_us);
+      if (found === seen) return;
+      seen = found;
+    }
+  }
+
+  get counters(): Record<keyof typeof CowCounter, number> {
+    const entries = Object.entries(CowCounter).map(([name, i]) => [name, this.word(Word.COUNTERS + i) >>> 0]);
+    return Object.fromEntries(entries);
+  }
+
+  private stamp(phase: number): number {
+    return (this.epoch << 2) | phase;
+  }
+
+  private word(index: number): number {
+    return this.words[index] as number;
+  }
+
+  private ring(index: number): void {
+    Atomics.add(this.words, index, 1);
+    Atomics.notify(this.words, index);
+  }
+}

