@@ -1,31 +1,25 @@
 import { EventEmitter } from 'node:events';
-import { guestCpuid } from './arch/x86_64/cpuid.ts';
-import { stateMsrs } from './arch/x86_64/msrs.ts';
-import { load } from './boot/boot.ts';
-import { createUart, type PlatformDescriptor } from './devices/platform.ts';
+import { type ComposedParts, compose } from './compose.ts';
+import { createUart } from './devices/platform.ts';
 import type { DevicePlug } from './devices/plug.ts';
 import type { PowerAction } from './devices/power.ts';
-import { SerialState } from './devices/serial/state.ts';
-import { COM1, type Uart } from './devices/serial/uart.ts';
-import { QUEUE_NOTIFY_OFFSET } from './devices/virtio/mmio.ts';
-import { slotCmdline, slotPlace, type VirtioSlot } from './devices/virtio/slot.ts';
-import { VirtioState } from './devices/virtio/state.ts';
+import type { SerialState } from './devices/serial/state.ts';
+import type { Uart } from './devices/serial/uart.ts';
+import type { VirtioSlot } from './devices/virtio/slot.ts';
 import type { TsvmmError } from './errors.ts';
-import { closeEventFd, createEventFd } from './io/eventfd.ts';
 import type { Kvm } from './kvm/kvm.ts';
 import type { Vcpu } from './kvm/vcpu.ts';
 import type { Vm } from './kvm/vm.ts';
-import { hvaOffset } from './memory/address.ts';
+import type { MachineSoftware } from './machine-parts.ts';
 import { CopyOnWrite } from './memory/copy-on-write.ts';
-import { GuestMemory } from './memory/guest-memory.ts';
-import { ramRegions } from './memory/layout.ts';
-import { allocateNative, type NativeMemory } from './memory/native.ts';
-import { allocateRam, type Ram, type RamDescriptor } from './memory/ram.ts';
+import type { GuestMemory } from './memory/guest-memory.ts';
+import type { Ram } from './memory/ram.ts';
 import { Teardown } from './teardown.ts';
+import { CoalescedRing } from './vcpu/coalesced-ring.ts';
 import type { VcpuCounters } from './vcpu/control-block.ts';
 import { installKickSignal } from './vcpu/kick.ts';
-import { SLAB_SIZE, VcpuSlab } from './vcpu/slab.ts';
-import { VcpuHandle } from './vcpu/vcpu-handle.ts';
+import type { VcpuSlab } from './vcpu/slab.ts';
+import type { VcpuHandle } from './vcpu/vcpu-handle.ts';
 
 export interface MachineConfig {
   readonly name: string;
@@ -33,6 +27,8 @@ export interface MachineConfig {
   readonly imagePath: string;
   /** The guest's command line; the words that announce devices are appended. */
   readonly cmdline: string;
+  /** Instead of booting: the state of another machine to go on from. */
+  readonly restored?: MachineSoftware;
   /** A multiple of 2 MiB. */
   readonly memory_bytes: number;
   readonly vcpus: number;
@@ -60,12 +56,11 @@ interface MachineEvents {
   exit: [MachineExit];
 }
 
-/** A guest may leave its last console bytes in the coalescing ring; they are fetched this late at most. */
+/** Console bytes that the guest left in the coalescing ring are fetched this late at most. */
 const CONSOLE_POLL_MS = 200;
 
 /**
- * One virtual machine. create() composes it in phases (VM, memory, devices, vCPUs, software), each of which leaves
- * its undoing behind; stop() runs these in reverse.
+ * One virtual machine: create() composes it, start() lets it run, stop() gives everything back.
  */
 export class Machine extends EventEmitter<MachineEvents> {
   readonly config: MachineConfig;
@@ -81,6 +76,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   readonly cow: CopyOnWrite;
   readonly serial: SerialState;
   private readonly uart: Uart;
+  private readonly ring: CoalescedRing;
   private readonly teardown: Teardown;
   private currentState: MachineState = 'created';
   private exitSeen = false;
@@ -92,67 +88,14 @@ export class Machine extends EventEmitter<MachineEvents> {
   static async create(kvm: Kvm, config: MachineConfig): Promise<Machine> {
     const teardown = new Teardown();
     try {
-      return await Machine.compose(kvm, config, teardown);
+      return new Machine(kvm, config, await compose(kvm, config, teardown), teardown);
     } catch (error) {
       await teardown.run().catch(() => {});
       throw error;
     }
   }
 
-  private static async compose(kvm: Kvm, config: MachineConfig, teardown: Teardown): Promise<Machine> {
-    // Threads take longest to start, so they come first and load while the rest is built.
-    const threads = Array.from({ length: config.vcpus }, (_, i) => config.threads?.[i] ?? new VcpuHandle());
-    for (const thread of threads) thread.once('error', () => {});
-
-    const vm = kvm.createVm();
-    teardown.add(() => vm.close());
-    vm.createInterruptControllers();
-
-    const ram = allocateRam(config.memory_bytes, { hugePages: config.hugePages ?? true });
-    teardown.add(() => ram.free());
-    const memory = new GuestMemory(ram);
-
-    const vcpus = threads.map((_, id) => {
-      const vcpu = vm.createVcpu(id);
-      teardown.add(() => vcpu.close());
-      return vcpu;
-    });
-    const slabMemory = allocateNative(SLAB_SIZE * threads.length);
-    teardown.add(() => slabMemory.free());
-    const endThreads = async () => void (await Promise.all(threads.map(thread => thread.end())));
-    teardown.add(endThreads);
-    setCpuid(kvm, vcpus);
-    // Asked for now, as a vCPU that runs keeps its file descriptor to itself.
-    stateMsrs(kvm, vcpus[0] as Vcpu);
-
-    const slots = createSlots(vm, config, teardown);
-    for (const [i, plug] of config.devices.entries()) {
-      await plug.attach((slots[i] as VirtioSlot).attachment, describe(ram));
-      teardown.add(() => plug.detach());
-    }
-
-    const cmdline = [config.cmdline, ...slots.map(slotCmdline)].filter(word => word !== '').join(' ');
-    const boot = load({ imagePath: config.imagePath, cmdline }, memory);
-    boot.setUp(vcpus[0] as Vcpu);
-
-    // Right after KVM_CREATE_VM the kernel takes milliseconds for the first region, later microseconds.
-    for (const [slot, { start, length, ramOffset }] of ramRegions(ram.length).entries()) {
-      vm.setMemoryRegion(slot, start, length, (ram.address + ramOffset) as typeof ram.address);
-    }
-    // Idempotent, so once more at the top: nothing that the guest uses may go while it runs.
-    teardown.add(endThreads);
-    return new Machine(kvm, config, { vm, ram, memory, slots, vcpus, threads, slabMemory, teardown });
-  }
-
-  private constructor(
-    kvm: Kvm,
-    config: MachineConfig,
-    parts: Pick<Machine, 'vm' | 'ram' | 'memory' | 'slots' | 'vcpus'> & {
-      threads: readonly VcpuHandle[];
-      slabMemory: NativeMemory;
-      teardown: Teardown;
-    },
-  ) {
+  private constructor(kvm: Kvm, config: MachineConfig, parts: ComposedParts, teardown: Teardown) {
     super();
     this.kvm = kvm;
     this.config = config;
@@ -161,35 +104,14 @@ export class Machine extends EventEmitter<MachineEvents> {
     this.memory = parts.memory;
     this.slots = parts.slots;
     this.vcpus = parts.vcpus;
+    this.serial = parts.serial;
     this.threads = parts.threads;
-    this.teardown = parts.teardown;
-
-    const platform: PlatformDescriptor = {
-      serial: SerialState.allocate(),
-      virtio: parts.slots,
-      coalescedPio: kvm.check('COALESCED_PIO') > 0,
-    };
-    this.serial = new SerialState(platform.serial);
-    this.uart = createUart(platform, parts.vm, {
-      outputReady: () => this.fetchConsole(),
-      awaitRoom: () => {},
-    });
-    if (platform.coalescedPio) {
-      parts.vm.coalescePort(COM1.port, true);
-      this.serial.coalescing = true;
-    }
-    const slabOf = (id: number) => hvaOffset(parts.slabMemory.address, SLAB_SIZE * id);
-    this.slabs = this.threads.map((_, id) => new VcpuSlab(slabOf(id)));
-    const msrs = stateMsrs(kvm, parts.vcpus[0] as Vcpu);
-    for (const slab of this.slabs) slab.prepare(msrs);
+    this.slabs = parts.slabs;
     this.cow = new CopyOnWrite(parts.ram.cow, parts.ram.address, parts.ram.length);
-    for (const [id, thread] of this.threads.entries()) {
-      thread.assign(parts.vcpus[id] as Vcpu, {
-        vmFd: parts.vm.fd,
-        ram: describe(parts.ram),
-        platform,
-        slab: slabOf(id),
-      });
+    this.teardown = teardown;
+    this.uart = createUart(parts.platform, parts.vm, { outputReady: () => {}, awaitRoom: () => {} });
+    this.ring = new CoalescedRing((parts.vcpus[0] as Vcpu).shared, this.uart);
+    for (const thread of this.threads) {
       thread.on('output', () => this.fetchConsole());
       thread.on('power', kind => this.guestEnded({ kind }));
       thread.on('error', error => this.guestEnded({ kind: 'error', error }));
@@ -260,7 +182,11 @@ export class Machine extends EventEmitter<MachineEvents> {
   }
 
   private fetchConsole(): void {
-    const { output } = this.serial;
+    const { output, lock } = this.serial;
+    if (this.currentState === 'running' && !this.ring.isEmpty && lock.tryAcquire()) {
+      this.ring.drain();
+      lock.release();
+    }
     output.clearSignal();
     if (output.length > 0) this.emit('console', output.drain());
     if (this.pendingInput.length > 0) this.feedInput();
@@ -276,41 +202,4 @@ export class Machine extends EventEmitter<MachineEvents> {
       this.pendingInput.shift();
     }
   }
-}
-
-const describe = ({ address, length, cow }: Ram): RamDescriptor => ({ address, length, cow });
-
-function setCpuid(kvm: Kvm, vcpus: readonly Vcpu[]): void {
-  const supported = kvm.supportedCpuid();
-  const tscDeadlineTimer = kvm.check('TSC_DEADLINE_TIMER') > 0;
-  const tsc_khz = (vcpus[0] as Vcpu).tsc_khz;
-  for (const vcpu of vcpus) {
-    vcpu.setCpuid(
-      guestCpuid(supported, { vcpuId: vcpu.id, vcpuCount: vcpus.length, tsc_khz, tscDeadlineTimer }),
-    );
-  }
-}
-
-/** Shared state, notifications and interrupts of each device. */
-function createSlots(vm: Vm, { name, devices }: MachineConfig, teardown: Teardown): VirtioSlot[] {
-  const eventFd = () => {
-    const fd = createEventFd();
-    teardown.add(() => closeEventFd(fd));
-    return fd;
-  };
-  return devices.map((plug, index) => {
-    const { base, irq } = slotPlace(index);
-    const queueEventFds = plug.model.queueSizes.map(eventFd);
-    const interruptEventFd = eventFd();
-    for (const [queue, fd] of queueEventFds.entries()) {
-      vm.addIoEventFd(fd, { address: base + QUEUE_NOTIFY_OFFSET, length: 4, match: queue });
-    }
-    vm.addIrqFd(interruptEventFd, irq);
-    const state = VirtioState.allocate(plug.model);
-    return {
-      base,
-      irq,
-      attachment: { name: `${name}/${plug.name}`, model: plug.model, state, queueEventFds, interruptEventFd },
-    };
-  });
 }

@@ -1,8 +1,10 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { slotCmdline } from '../devices/virtio/slot.ts';
 import { TsvmmError } from '../errors.ts';
 import { checked } from '../ffi/errno.ts';
 import { pread } from '../ffi/libc.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
+import type { MachineSoftware } from '../machine-parts.ts';
 import { gpa, hvaOffset, MIB } from '../memory/address.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { type ElfImage, parseElf } from './elf.ts';
@@ -20,6 +22,14 @@ export interface BootSource {
 export interface BootProtocol {
   setUp(vcpu: Vcpu): void;
 }
+
+/** Boots an image: the command line given, and the words that announce the machine's devices. */
+export const bootSoftware = ({ imagePath, cmdline }: BootSource): MachineSoftware => ({
+  install: ({ memory, vcpus, slots }) => {
+    const words = [cmdline, ...slots.map(slotCmdline)].filter(word => word !== '').join(' ');
+    load({ imagePath, cmdline: words }, memory).setUp(vcpus[0] as Vcpu);
+  },
+});
 
 /**
  * Loads the guest's software into RAM and answers how to enter it. Throws TSVMM_E_IMAGE_NOT_FOUND,

@@ -35,6 +35,9 @@ export const KVM_GET_CLOCK = ior(0x7c, kvmClockData);
 export const KVM_GET_PIT2 = ior(0x9f, kvmPitState2);
 export const KVM_SET_PIT2 = iow(0xa0, kvmPitState2);
 
+/** Master and slave, and where struct kvm_pic_state has its interrupt mask register. */
+const PIC_CHIPS = [0, 1];
+const PIC_INTERRUPT_MASK = 2;
 /** KVM_PIT_SPEAKER_DUMMY: port 0x61 is answered in the kernel. */
 const PIT_SPEAKER_DUMMY = 1;
 /** Three pages below 4 GiB, and one for the identity map: Intel hosts need them before the first vCPU. */
@@ -68,6 +71,14 @@ export class Vm {
     const pit = kvmPitConfig.allocate();
     pit.flags = PIT_SPEAKER_DUMMY;
     checked(ioctlBuffer(this.fd, KVM_CREATE_PIT2, pit.bytes), 'KVM_CREATE_PIT2');
+    for (const chipId of PIC_CHIPS) this.maskPic(chipId);
+  }
+
+  /** As firmware leaves it: a guest that uses the IOAPIC alone must not get the same interrupts from the PIC too. */
+  private maskPic(chipId: number): void {
+    const state = this.getIrqchip(chipId);
+    state.chip[PIC_INTERRUPT_MASK] = 0xff;
+    this.setIrqchip(state.bytes);
   }
 
   /** Maps host memory into the guest; length 0 removes the slot. */

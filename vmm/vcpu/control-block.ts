@@ -130,8 +130,8 @@ export class VcpuControlBlock {
   countInterruption(): void {
     this.increment(Word.INTERRUPTIONS);
   }
-  countCoalesced(): void {
-    this.increment(Word.COALESCED);
+  countCoalesced(writes: number): void {
+    this.increment(Word.COALESCED, writes);
   }
 
   get counters(): VcpuCounters {
@@ -145,7 +145,7 @@ export class VcpuControlBlock {
   }
 
   /** Only one thread counts, so a plain store will do. */
-  private increment(word: number): void {
-    this.words[word] = ((this.words[word] as number) + 1) | 0;
+  private increment(word: number, by = 1): void {
+    this.words[word] = ((this.words[word] as number) + by) | 0;
   }
 }

@@ -1,10 +1,10 @@
 import type { Platform } from '../devices/platform.ts';
 import { errno } from '../ffi/errno.ts';
-import { COALESCED_RING_PAGE, ExitReason, IO_OUT } from '../kvm/constants.ts';
-import { kvmCoalescedMmio, kvmCoalescedMmioRing, kvmRun } from '../kvm/layouts.ts';
+import { ExitReason, IO_OUT } from '../kvm/constants.ts';
+import { kvmRun } from '../kvm/layouts.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
-import { PAGE_SIZE } from '../memory/address.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import { CoalescedRing } from './coalesced-ring.ts';
 import { type VcpuControlBlock, VcpuRequest, VcpuState } from './control-block.ts';
 import { exitError } from './exit-error.ts';
 import type { FaultResolver } from './fault-resolver.ts';
@@ -13,12 +13,6 @@ import type { VcpuSlab } from './slab.ts';
 
 const { EINTR, EAGAIN, EFAULT } = errno;
 const run = kvmRun.offsets;
-const ringEntry = kvmCoalescedMmio.offsets;
-const RING = COALESCED_RING_PAGE * PAGE_SIZE;
-const RING_FIRST = RING + kvmCoalescedMmioRing.offsets.first;
-const RING_LAST = RING + kvmCoalescedMmioRing.offsets.last;
-const RING_ENTRIES = RING + kvmCoalescedMmioRing.size;
-const RING_CAPACITY = Math.floor((PAGE_SIZE - kvmCoalescedMmioRing.size) / kvmCoalescedMmio.size);
 
 /**
  * The life of a vCPU in its thread: parked or in KVM_RUN, as control asks. A request is looked at only after KVM_RUN
@@ -30,6 +24,7 @@ export class RunLoop {
   private readonly platform: Platform;
   private readonly memory: GuestMemory;
   private readonly shared: DataView;
+  private readonly ring: CoalescedRing;
   private readonly slab: VcpuSlab;
   private readonly faults: FaultResolver;
   private poweredOff = false;
@@ -49,6 +44,7 @@ export class RunLoop {
     this.platform = platform;
     this.memory = memory;
     this.shared = vcpu.shared;
+    this.ring = new CoalescedRing(vcpu.shared, platform.uart);
   }
 
   /** The guest has ended itself: the vCPU does not run again. */
@@ -152,20 +148,11 @@ export class RunLoop {
     else platform.mmio.read(address, size, shared, run['mmio.data']);
   }
 
-  /** Console writes that the kernel queued; they happened before the exit that is handled next. */
   private drainCoalescedWrites(): void {
-    const { shared } = this;
-    if (shared.getUint32(RING_FIRST, true) === shared.getUint32(RING_LAST, true)) return;
-    // The ring belongs to the VM, not to the vCPU: the port's lock makes its threads take turns.
-    const { uart } = this.platform;
-    uart.state.lock.acquire();
-    let first = shared.getUint32(RING_FIRST, true);
-    while (first !== shared.getUint32(RING_LAST, true)) {
-      uart.transmitQueued(shared.getUint8(RING_ENTRIES + first * kvmCoalescedMmio.size + ringEntry.data));
-      first = (first + 1) % RING_CAPACITY;
-      shared.setUint32(RING_FIRST, first, true);
-      this.control.countCoalesced();
-    }
-    uart.state.lock.release();
+    if (this.ring.isEmpty) return;
+    const { lock } = this.platform.uart.state;
+    lock.acquire();
+    this.control.countCoalesced(this.ring.drain());
+    lock.release();
   }
 }

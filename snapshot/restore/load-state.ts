@@ -1,0 +1,66 @@
+import { VirtioState } from '../../vmm/devices/virtio/state.ts';
+import { TsvmmError } from '../../vmm/errors.ts';
+import type { Vcpu } from '../../vmm/kvm/vcpu.ts';
+import type { MachineParts } from '../../vmm/machine-parts.ts';
+import { corrupt } from '../image/struct-codec.ts';
+import type { VcpuState, VmState } from '../image/vm-state.ts';
+
+const MSR_TSC = 0x10;
+const MSR_TSC_DEADLINE = 0x6e0;
+
+/** Interrupt controllers need a settled APIC base, MSRs the APIC (deadline timer), and events come last. */
+const loadOrder = ['mpState', 'regs', 'sregs', 'xcrs', 'xsave', 'debugregs', 'lapic'] as const;
+
+/**
+ * Puts the state into a new machine that has not run: RAM must be there already, as KVM writes its clock page when it
+ * is told where that is. Throws TSVMM_E_SNAPSHOT_CORRUPT when the machine is of another shape than the state.
+ */
+export function loadVmState(state: VmState, { vm, vcpus, slots, serial }: MachineParts): void {
+  if (state.vcpus.length !== vcpus.length) {
+    throw corrupt('state.vcpus', `are ${state.vcpus.length}, the VM has ${vcpus.length}`);
+  }
+  for (const [i, vcpu] of vcpus.entries()) loadVcpu(vcpu, state.vcpus[i] as VcpuState);
+  for (const chip of state.irqchips) vm.setIrqchip(chip.bytes);
+  vm.setPit(state.pit.bytes);
+  vm.setClock(state.clock.clock);
+
+  serial.loadFrom(state.serial);
+  for (const byte of state.serialInput) serial.input.push(byte);
+  if (state.devices.length !== slots.length) {
+    throw corrupt('state.devices', `are ${state.devices.length}, the VM has ${slots.length}`);
+  }
+  for (const [i, { attachment }] of slots.entries()) {
+    const saved = state.devices[i];
+    const device = new VirtioState(attachment.state, attachment.model);
+    if (saved?.deviceId !== attachment.model.deviceId || saved.words.length !== device.wordCount) {
+      throw corrupt(`state.devices[${i}]`, `does not fit ${attachment.name}`);
+    }
+    device.loadFrom(saved.words);
+    device.config.set(saved.config);
+  }
+}
+
+function loadVcpu(vcpu: Vcpu, { parts, msrs }: VcpuState): void {
+  for (const name of loadOrder) vcpu.set(name, parts[name]);
+  // The TSC first and the deadline last: the deadline is compared with the TSC when it is set.
+  const rank = (index: number) => (index === MSR_TSC ? 0 : index === MSR_TSC_DEADLINE ? 2 : 1);
+  let rest = [...msrs].sort((a, b) => rank(a.index) - rank(b.index));
+  for (let done = 0; rest.length > 0; rest = rest.slice(done + 1)) {
+    done = vcpu.setMsrs(rest);
+    const refused = rest[done];
+    if (refused !== undefined && refused.data !== 0n && !tolerated(refused.index)) {
+      throw new TsvmmError(
+        'TSVMM_E_KVM_UNFIT',
+        `this host refuses MSR 0x${refused.index.toString(16)} of the snapshot`,
+        {
+          hint: 'restore on a host with the same kind of processor and KVM',
+        },
+      );
+    }
+  }
+  vcpu.set('events', parts.events);
+}
+
+/** Read-only identification registers: refused unless they hold what the host has anyway. */
+const tolerated = (index: number): boolean =>
+  index === 0x8b || index === 0x10a || (index >= 0x480 && index <= 0x4ff);

@@ -1,0 +1,22 @@
+import type { SerialState } from './devices/serial/state.ts';
+import type { VirtioSlot } from './devices/virtio/slot.ts';
+import type { Vcpu } from './kvm/vcpu.ts';
+import type { Vm } from './kvm/vm.ts';
+import type { GuestMemory } from './memory/guest-memory.ts';
+import type { Ram } from './memory/ram.ts';
+
+/** The parts of a machine that has not run yet. */
+export interface MachineParts {
+  readonly vm: Vm;
+  readonly ram: Ram;
+  readonly memory: GuestMemory;
+  readonly slots: readonly VirtioSlot[];
+  readonly vcpus: readonly Vcpu[];
+  readonly serial: SerialState;
+}
+
+/** What a machine is to run: software to boot, or the state of another machine to go on from. */
+export interface MachineSoftware {
+  /** Fills RAM and sets up vCPUs and devices. */
+  install(parts: MachineParts): void | Promise<void>;
+}
