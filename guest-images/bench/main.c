@@ -6,6 +6,7 @@
 #include "lib/fatal.h"
 #include "lib/random.h"
 #include "memory/memory.h"
+#include "net/stack.h"
 #include "report.h"
 #include "scheduler.h"
 #include "settings.h"
@@ -34,6 +35,7 @@ void guest_main(void) {
   cpu_start_secondaries((u32)settings.vcpus);
   report_boot_step("settings_us");
   devices_start();
+  stack_start();
   report_boot_step("devices_us");
   scheduler_start_workloads();
   report_boot_step("workloads_us");

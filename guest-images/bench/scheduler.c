@@ -1,6 +1,7 @@
 #include "scheduler.h"
 
 #include "events.h"
+#include "net/stack.h"
 #include "report.h"
 #include "settings.h"
 
@@ -30,6 +31,7 @@ void scheduler_run_first(struct cpu *cpu) {
   for (;;) {
     if (events_poll()) last_event_at = clock_now(cpu);
     u64 until = run_workloads(cpu);
+    until = min_u64(until, stack_run(clock_now(cpu)));
     until = min_u64(until, report_run(clock_now(cpu)));
     events_flush();
     u64 now = clock_now(cpu);

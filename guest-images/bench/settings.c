@@ -60,8 +60,11 @@ static const char *behind_prefix(const char *word, const char *prefix) {
   return strncmp(word, prefix, length) == 0 ? word + length : NULL;
 }
 
-// ip=, ip1=, ip2= ...; false if the word is another one.
+// gw=, ip=, ip1=, ip2= ...; false if the word is another one.
 static bool set_network(const char *word) {
+  const char *gateway = behind_prefix(word, "gw=");
+  if (gateway && (!parse_ipv4(&gateway, &settings.gateway) || *gateway)) fatal("bad value in the word %s", word);
+  if (gateway) return true;
   const char *cursor = behind_prefix(word, "ip");
   u64 index = 0;
   if (!cursor || (*cursor != '=' && !parse_number(&cursor, &index)) || *cursor != '=') return false;

@@ -25,6 +25,7 @@ struct settings {
   struct device_word devices[DEVICE_MAX];
   u32 device_count;
   struct network_word networks[NETWORK_MAX];
+  u32 gateway; // gw=A
   struct workload workloads[WORKLOAD_MAX];
   u32 workload_count;
 };

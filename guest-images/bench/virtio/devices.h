@@ -2,7 +2,7 @@
 #pragma once
 #include "virtio/mmio.h"
 
-// Looks at every slot and starts the drivers of what needs no workload: network cards with an address, the first rng.
+// Looks at every slot and starts the driver of the first rng; others start what they need.
 void devices_start(void);
 
 // The n-th device of that kind, in the order of the command line; null if there is none.

@@ -21,7 +21,7 @@
 // Memory.
 #define MEM_ALIGNMENT 16
 #define MEM_LIBC_MALLOC 0
-#define MEM_SIZE (4 << 20)
+#define MEM_SIZE (8 << 20)
 #define MEMP_NUM_TCP_PCB 256
 #define MEMP_NUM_TCP_PCB_LISTEN 16
 #define MEMP_NUM_TCP_SEG 2048
@@ -41,16 +41,21 @@
 #define TCP_RCV_SCALE 5
 #define TCP_WND (1 << 20)
 #define TCP_SND_BUF (1 << 20)
+#define TCP_OVERSIZE 0 // we write large pieces
 #define TCP_SNDLOWAT (TCP_SND_BUF / 2)
 #define TCP_SND_QUEUELEN 1024
 #define TCP_OOSEQ_MAX_PBUFS 128
 #define TCP_LISTEN_BACKLOG 0
+#define TCP_TMR_INTERVAL 50 // ms: delayed acknowledgements; the retransmission clock ticks every 100 ms
+#define LWIP_TCP_RTO_TIME 1000 // ms, of a new connection (lwIP 2.1 has 3000 built in); it adapts down to about 300
 #define TCP_MSL 1000 // ms; ports of closed connections are free again after two of these
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1 // they take 4 * TCP_MSS for a 16-bit number
 
 // Each connection carries a pointer to its counters, for the retransmission hook below.
 #define LWIP_TCP_PCB_NUM_EXT_ARGS 1
 #define LWIP_HOOK_FILENAME "net/lwip_hooks.h"
+
+#define LWIP_HOOK_TCP_ISN(local_address, local_port, remote_address, remote_port) LWIP_RAND()
 
 // Checksums: whether each is computed is decided for each network card, and for each frame.
 #define LWIP_CHECKSUM_CTRL_PER_NETIF 1
