@@ -58,7 +58,6 @@ export interface VmStateJson {
 export function encodeVmState(
   slabs: readonly VcpuSlab[],
   capture: VmCapture,
-  serialInput: Uint8Array,
   deviceIds: readonly number[],
 ): VmStateJson {
   return {
@@ -67,7 +66,7 @@ export function encodeVmState(
     irqchips: capture.irqchips.map(chip => encodeStruct(kvmIrqchip, chip)),
     pit: encodeStruct(kvmPitState2, capture.pit),
     clock: encodeStruct(kvmClockData, capture.clock),
-    serial: { registers: [...capture.serial], input: Buffer.from(serialInput).toString('base64') },
+    serial: { registers: [...capture.serial], input: Buffer.from(capture.serialInput).toString('base64') },
     devices: capture.devices.map(({ name, words, config }, i) => ({
       name,
       device_id: deviceIds[i] as number,

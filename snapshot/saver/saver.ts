@@ -1,5 +1,6 @@
+import { TsvmmError } from '../../vmm/errors.ts';
 import { CopyOnWrite } from '../../vmm/memory/copy-on-write.ts';
-import { CowCounter } from '../../vmm/memory/cow-state.ts';
+import { CowCounter, type CowState } from '../../vmm/memory/cow-state.ts';
 import type { RamDescriptor } from '../../vmm/memory/ram.ts';
 import { ChunkWriter } from './chunk-writer.ts';
 
@@ -22,13 +23,15 @@ export interface SaveResult {
 /**
  * The active saver: writes every chunk of RAM that is still protected straight from guest memory, then releases it,
  * and in between the copies that writers made. Copies go first, as guests may be waiting for their buffers.
- * Returns when all chunks of the epoch are in the file; throws TSVMM_E_DISK, leaving the epoch armed.
+ * Returns when all chunks of the epoch are in the file. Throws TSVMM_E_DISK, leaving the epoch armed, and
+ * TSVMM_E_INTERRUPTED when the epoch was ended meanwhile.
  */
 export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
   const cow = new CopyOnWrite(ram.cow, ram.address, ram.length);
   const { state } = cow;
   const { chunkSize } = state;
   const writer = new ChunkWriter(fd, chunkSize, cow.chunkCount);
+  /** Chunks of which the active save has written something. */
   const touched = new Uint8Array(cow.chunkCount);
 
   function writeCopies(): boolean {
@@ -43,7 +46,9 @@ export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
     return any;
   }
 
-  for (let chunk = 0; chunk < cow.chunkCount; chunk++) {
+  const { chunkCount } = cow;
+  for (let chunk = 0; chunk < chunkCount; chunk++) {
+    requireArmed(state);
     writeCopies();
     if (!state.claimForSave(chunk)) continue;
     touched[chunk] = 1;
@@ -55,6 +60,7 @@ export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
     state.count(CowCounter.chunks_active, 1);
   }
   for (let bell = state.bell; writeCopies() || state.remaining > 0; bell = state.bell) {
+    requireArmed(state);
     if (state.remaining > 0) state.waitForWriters(bell, BELL_WAIT_MS);
   }
 
@@ -65,4 +71,8 @@ export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
     pages_zero: records.reduce((sum, record) => sum + (record?.zeroPages ?? 0), 0),
     bytesWritten: writer.bytesWritten,
   };
+}
+
+function requireArmed(state: CowState): void {
+  if (!state.armed) throw new TsvmmError('TSVMM_E_INTERRUPTED', 'the snapshot was given up');
 }

@@ -15,6 +15,8 @@ export class VmCapture {
   readonly pit = kvmPitState2.allocate();
   readonly clock = kvmClockData.allocate();
   readonly serial = new Int32Array(SerialState.registerCount);
+  /** Console input that the guest has not read yet. */
+  serialInput = new Uint8Array(0);
   readonly devices: readonly { name: string; state: VirtioState; words: Int32Array; config: Uint8Array }[];
   private readonly machine: Machine;
 
@@ -45,6 +47,7 @@ export class VmCapture {
 
   captureDevices(): void {
     this.machine.serial.copyTo(this.serial);
+    this.serialInput = this.machine.serial.input.peek();
     for (const { state, words, config } of this.devices) {
       state.copyTo(words);
       config.set(state.config);

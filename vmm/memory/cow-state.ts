@@ -204,6 +204,14 @@ export class CowState {
     this.ring(Word.SLOTS_FREED);
   }
 
+  /** Whether a writer is filling a buffer right now. */
+  get copying(): boolean {
+    for (let slot = 0; slot < this.slotCount; slot++) {
+      if (Atomics.load(this.words, Word.SLOTS + slot) === SLOT_TAKEN) return true;
+    }
+    return false;
+  }
+
   /** For the saver: sleeps until a writer rings; `bell` is the value read before it last looked. */
   waitForWriters(bell: number, timeout_ms: number): void {
     Atomics.wait(this.words, Word.SAVER_BELL, bell, timeout_ms);

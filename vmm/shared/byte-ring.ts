@@ -58,6 +58,13 @@ export class ByteRing {
 
   /** Consumer. All bytes there are. */
   drain(): Uint8Array {
+    const out = this.peek();
+    Atomics.add(this.words, Word.head, out.length);
+    return out;
+  }
+
+  /** A copy of all bytes there are, which stay. */
+  peek(): Uint8Array {
     const head = Atomics.load(this.words, Word.head);
     const count = (Atomics.load(this.words, Word.tail) - head) >>> 0;
     const out = new Uint8Array(count);
@@ -65,7 +72,6 @@ export class ByteRing {
     const first = Math.min(count, this.data.length - start);
     out.set(this.data.subarray(start, start + first));
     out.set(this.data.subarray(0, count - first), first);
-    Atomics.store(this.words, Word.head, (head + count) | 0);
     return out;
   }
 

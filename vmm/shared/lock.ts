@@ -22,6 +22,11 @@ export class SharedLock {
     return Atomics.compareExchange(this.words, this.index, 0, 1) === 0;
   }
 
+  /** Whether another thread waits for the lock; for its holder, to give it back early. May be true once too often. */
+  get isContended(): boolean {
+    return Atomics.load(this.words, this.index) === 2;
+  }
+
   release(): void {
     if (Atomics.exchange(this.words, this.index, 0) === 2) Atomics.notify(this.words, this.index, 1);
   }

@@ -1,0 +1,84 @@
+import * as v from 'valibot';
+import { TsvmmError } from '../../vmm/errors.ts';
+
+export const MANIFEST_FILE = 'manifest.json';
+export const FORMAT = 'tsvmm-snapshot';
+export const FORMAT_VERSION = 1;
+/** A manifest of the largest cluster stays far below. */
+export const MAXIMUM_JSON_BYTES = 64 * 1024 * 1024;
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
+const crc = v.pipe(count, v.maxValue(0xffffffff));
+/** Relative to the snapshot's folder, and never out of it. */
+const relativePath = v.pipe(
+  v.string(),
+  v.maxLength(1024),
+  v.check(path => !path.startsWith('/') && !path.split('/').includes('..'), 'leads out of the snapshot'),
+);
+const name = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/));
+
+const file = v.strictObject({ path: relativePath, bytes: count, crc32: crc });
+
+/** RAM: a sparse file in which page p lies at p * 4 KiB, and the checksums of its chunks in a file of their own. */
+const memory = v.strictObject({
+  path: relativePath,
+  bytes: count,
+  chunk_bytes: v.pipe(count, v.minValue(4096)),
+  checksums: file,
+});
+
+const vm = v.strictObject({
+  name,
+  memory_bytes: count,
+  vcpus: v.pipe(count, v.minValue(1), v.maxValue(256)),
+  state: file,
+  memory,
+  disks: v.array(v.strictObject({ name, path: relativePath })),
+});
+
+export const manifestSchema = v.strictObject({
+  format: v.literal(FORMAT),
+  version: v.literal(FORMAT_VERSION),
+  cluster: name,
+  name,
+  created_at: v.string(),
+  epoch: count,
+  method: v.picklist(['hotsnap', 'stop-copy', 'pre-copy']),
+  cow: v.picklist(['mprotect', 'userfaultfd']),
+  filter: v.picklist(['hold', 'drop', 'off']),
+  /** The resolved cluster file: a restore makes the same VMs, networks and disks of it. */
+  configuration: v.unknown(),
+  vms: v.pipe(v.array(vm), v.maxLength(4096)),
+  channel: v.optional(file),
+  /** What `snap --format json` printed. */
+  report: v.unknown(),
+});
+
+export type Manifest = v.InferOutput<typeof manifestSchema>;
+export type ManifestVm = v.InferOutput<typeof vm>;
+export type FileReference = v.InferOutput<typeof file>;
+
+export const checksumsSchema = v.strictObject({
+  /** CRC-32 of each chunk, and null for one that is all zero. */
+  chunks: v.pipe(v.array(v.nullable(crc)), v.maxLength(2 ** 26)),
+});
+export type MemoryChecksums = v.InferOutput<typeof checksumsSchema>;
+
+/** Validates parsed JSON; throws TSVMM_E_SNAPSHOT_CORRUPT naming the first thing that is wrong. */
+export function parseWith<Schema extends v.GenericSchema>(
+  schema: Schema,
+  json: unknown,
+  what: string,
+): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, json);
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  const place = issue.path?.map(({ key }) => String(key)).join('.') ?? '';
+  throw new TsvmmError(
+    'TSVMM_E_SNAPSHOT_CORRUPT',
+    `${what}: ${place === '' ? '' : `${place}: `}${issue.message}`,
+    {
+      hint: 'the snapshot is damaged or was written by another version of tsvmm',
+    },
+  );
+}

@@ -1,0 +1,149 @@
+import { setTimeout } from 'node:timers/promises';
+import type { DevicePlug } from '../vmm/devices/plug.ts';
+import type { IoThread } from '../vmm/io/io-thread.ts';
+import type { Machine } from '../vmm/machine.ts';
+import { HUGE_PAGE_SIZE, PAGE_SIZE } from '../vmm/memory/address.ts';
+import { allocateCopyPool, type CopyPool } from './cow/copy-pool.ts';
+import type { CowMechanism, CowMechanismName } from './cow/mechanism.ts';
+import { mprotectMechanism } from './cow/mprotect.ts';
+import type { ManifestVm } from './image/manifest.ts';
+import { encodeVmState } from './image/vm-state.ts';
+import type { SnapshotWriter } from './image/writer.ts';
+import type { SaveResult } from './saver/saver.ts';
+import type { SaverMessage } from './saver/saver-thread.ts';
+import { type FreezableDisk, type TransientReport, TransientSnapshot } from './transient/transient.ts';
+
+export interface VmSnapshotOptions {
+  readonly cow: CowMechanismName;
+  /** Copy-on-write unit, default 2 MiB. */
+  readonly chunkSize?: number;
+}
+
+/** Numbers of one VM's snapshot, named as in the JSON of `snap`. */
+export interface VmSaveReport {
+  readonly pages_total: number;
+  readonly pages_zero: number;
+  readonly pages_eager: number;
+  readonly pages_active: number;
+  readonly cow_faults: number;
+  readonly vmm_write_saves: number;
+  readonly fallbacks: number;
+  readonly memory_bytes: number;
+  readonly buffer_waits: number;
+  readonly chunks_stolen: number;
+  readonly stall_us_max: number;
+}
+
+/** One VM's part in a snapshot: prepare() and save() while it runs, cut() in the pause, abort() at any time. */
+export class VmSnapshotter {
+  readonly machine: Machine;
+  readonly transient: TransientSnapshot;
+  private readonly mechanism: CowMechanism;
+  private readonly pool: CopyPool;
+  private readonly writer: SnapshotWriter;
+  private readonly saver: IoThread<SaverMessage, SaveResult>;
+  private readonly memoryFd: number;
+  private saving: Promise<SaveResult> | undefined;
+  private phase: 'prepared' | 'cut' | 'saved' | 'aborted' = 'prepared';
+
+  private constructor(
+    machine: Machine,
+    mechanism: CowMechanism,
+    writer: SnapshotWriter,
+    saver: IoThread<SaverMessage, SaveResult>,
+    pool: CopyPool,
+    disks: readonly FreezableDisk[],
+  ) {
+    this.machine = machine;
+    this.mechanism = mechanism;
+    this.writer = writer;
+    this.saver = saver;
+    this.pool = pool;
+    this.memoryFd = writer.openMemory(machine.config.name, machine.ram.length);
+    this.transient = new TransientSnapshot(machine, mechanism, pool, disks);
+  }
+
+  /** All that can be done before the pause: files, buffers, threads. */
+  static async prepare(
+    machine: Machine,
+    options: VmSnapshotOptions,
+    writer: SnapshotWriter,
+    saver: IoThread<SaverMessage, SaveResult>,
+    disks: readonly FreezableDisk[] = [],
+  ): Promise<VmSnapshotter> {
+    const chunkSize = options.chunkSize ?? HUGE_PAGE_SIZE;
+    const mechanism = mprotectMechanism(machine);
+    await mechanism.prepare();
+    const pool = allocateCopyPool(machine.ram.length, chunkSize);
+    await saver.request({
+      touch: { address: pool.address, length: pool.slotCount * chunkSize, step: chunkSize },
+    });
+    return new VmSnapshotter(machine, mechanism, writer, saver, pool, disks);
+  }
+
+  /** The pause. Synchronous: nothing else of this thread runs meanwhile. */
+  cut(): TransientReport {
+    const report = this.transient.take();
+    this.phase = 'cut';
+    return report;
+  }
+
+  /** Saves what was cut while the VM runs; resolves when all of it is on the disk. */
+  async save(): Promise<{ manifest: Omit<ManifestVm, 'disks'>; report: VmSaveReport }> {
+    const { machine, pool } = this;
+    const { address, length, cow } = machine.ram;
+    const deviceIds = machine.config.devices.map((plug: DevicePlug) => plug.model.deviceId);
+    const state = encodeVmState(machine.slabs, this.transient.capture, deviceIds);
+    this.saving = this.saver.request({ save: { ram: { address, length, cow }, fd: this.memoryFd } });
+    const saved = await this.saving;
+    this.mechanism.disarm();
+    this.phase = 'saved';
+    const report = this.report(saved);
+    await this.release();
+    const manifest = this.writer.finishVm(
+      {
+        name: machine.config.name,
+        memory_bytes: length,
+        vcpus: machine.vcpus.length,
+        chunk_bytes: pool.chunkSize,
+      },
+      state,
+      saved,
+    );
+    return { manifest, report };
+  }
+
+  /** The VM runs on as if nothing had been asked; the files are the writer's to discard. Idempotent. */
+  async abort(): Promise<void> {
+    if (this.phase === 'aborted' || this.phase === 'saved') return;
+    if (this.phase === 'cut') this.mechanism.disarm();
+    this.phase = 'aborted';
+    // Buffers may go only when nobody fills or reads them any more.
+    await this.saving?.catch(() => {});
+    while (this.machine.cow.state.copying) await setTimeout(1);
+    await this.release();
+  }
+
+  private async release(): Promise<void> {
+    await this.mechanism.close();
+    this.pool.free();
+  }
+
+  private report(saved: SaveResult): VmSaveReport {
+    const pagesPerChunk = this.pool.chunkSize / PAGE_SIZE;
+    const counters = this.machine.cow.state.counters;
+    return {
+      pages_total: this.machine.ram.length / PAGE_SIZE,
+      pages_zero: saved.pages_zero,
+      pages_eager: counters.chunks_eager * pagesPerChunk,
+      pages_active: counters.chunks_active * pagesPerChunk,
+      cow_faults: counters.cow_faults,
+      vmm_write_saves: counters.vmm_write_saves,
+      fallbacks: counters.fallbacks,
+      memory_bytes: saved.bytesWritten,
+      buffer_waits: counters.buffer_waits,
+      chunks_stolen: counters.chunks_stolen,
+      stall_us_max: counters.stall_us_max,
+    };
+  }
+}
