@@ -16,7 +16,7 @@ export class VmCapture {
   readonly clock = kvmClockData.allocate();
   readonly serial = new Int32Array(SerialState.registerCount);
   /** Console input that the guest has not read yet. */
-  serialInput = new Uint8Array(0);
+  serialInput: Uint8Array = new Uint8Array(0);
   readonly devices: readonly { name: string; state: VirtioState; words: Int32Array; config: Uint8Array }[];
   private readonly machine: Machine;
 
