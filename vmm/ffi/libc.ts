@@ -23,6 +23,10 @@ export const MAP = {
 export const MADV = { DONTNEED: 4, HUGEPAGE: 14, NOHUGEPAGE: 15 } as const;
 export const O = { RDWR: 2, CLOEXEC: 0o2000000, NONBLOCK: 0o4000 } as const;
 export const EFD = { CLOEXEC: O.CLOEXEC, NONBLOCK: O.NONBLOCK } as const;
+export const RWF = { NOWAIT: 8 } as const;
+export const FALLOC = { KEEP_SIZE: 1, PUNCH_HOLE: 2 } as const;
+export const FADV = { WILLNEED: 3, DONTNEED: 4 } as const;
+export const LOCK = { SHARED: 1, EXCLUSIVE: 2, NONBLOCK: 4, UNLOCK: 8 } as const;
 export const EPOLL = {
   CTL_ADD: 1,
   CTL_DEL: 2,
@@ -37,8 +41,13 @@ export const EPOLL = {
 const raw = {
   read: backend.bind('read', 'i64', ['i32', 'buffer', 'u64']),
   write: backend.bind('write', 'i64', ['i32', 'buffer', 'u64']),
+  writev: backend.bind('writev', 'i64', ['i32', 'buffer', 'i32']),
   pread: backend.bind('pread', 'i64', ['i32', 'address', 'u64', 'i64']),
   pwrite: backend.bind('pwrite', 'i64', ['i32', 'address', 'u64', 'i64']),
+  preadv2: backend.bind('preadv2', 'i64', ['i32', 'address', 'i32', 'i64', 'i32']),
+  pwritev: backend.bind('pwritev', 'i64', ['i32', 'address', 'i32', 'i64']),
+  fdatasync: backend.bind('fdatasync', 'i32', ['i32']),
+  fallocate: backend.bind('fallocate', 'i32', ['i32', 'i32', 'i64', 'i64']),
   epollWait: backend.bind('epoll_wait', 'i32', ['i32', 'buffer', 'i32', 'i32']),
   open: backend.bind('open', 'i32', ['cstring', 'i32', 'i32']),
 };
@@ -157,3 +166,72 @@ export const sigaction = backend.bind('sigaction', 'i32', ['i32', 'buffer', 'add
   action: Uint8Array,
   old: 0,
 ) => number;
+
+/** preadv2(2): fills the buffers of an iovec array; `flags` of RWF. */
+export function preadv2(fd: number, vector: Hva, count: number, offset: number, flags: number): number {
+  let result: number;
+  do result = raw.preadv2(fd, vector, count, offset, flags);
+  while (result === -EINTR);
+  return result;
+}
+
+export function pwritev(fd: number, vector: Hva, count: number, offset: number): number {
+  let result: number;
+  do result = raw.pwritev(fd, vector, count, offset);
+  while (result === -EINTR);
+  return result;
+}
+
+export function fdatasync(fd: number): number {
+  let result: number;
+  do result = raw.fdatasync(fd);
+  while (result === -EINTR);
+  return result;
+}
+
+export function fallocate(fd: number, mode: number, offset: number, length: number): number {
+  let result: number;
+  do result = raw.fallocate(fd, mode, offset, length);
+  while (result === -EINTR);
+  return result;
+}
+
+/** posix_fadvise(3). Advice only: its result is of no use, and tells errors otherwise than other calls. */
+export const fadvise = backend.bind('posix_fadvise', 'i32', ['i32', 'i64', 'i64', 'i32']) as (
+  fd: number,
+  offset: number,
+  length: number,
+  advice: number,
+) => number;
+/** flock(2). With LOCK.NONBLOCK it says -EWOULDBLOCK when another open file holds the lock. */
+export const flock = backend.bind('flock', 'i32', ['i32', 'i32']) as (
+  fd: number,
+  operation: number,
+) => number;
+
+/** writev(2); `vector` is an array of struct iovec. */
+export function writev(fd: number, vector: Uint8Array, count: number): number {
+  let result: number;
+  do result = raw.writev(fd, vector, count);
+  while (result === -EINTR);
+  return result;
+}
+
+export const socket = backend.bind('socket', 'i32', ['i32', 'i32', 'i32']) as (
+  domain: number,
+  type: number,
+  protocol: number,
+) => number;
+export const timerfdCreate = backend.bind('timerfd_create', 'i32', ['i32', 'i32']) as (
+  clock: number,
+  flags: number,
+) => number;
+/** timerfd_settime(2); `timer` is a struct itimerspec, the old setting is not asked for. */
+export const timerfdSettime = backend.bind('timerfd_settime', 'i32', ['i32', 'i32', 'buffer', 'address']) as (
+  fd: number,
+  flags: number,
+  timer: Uint8Array,
+  old: 0,
+) => number;
+/** _exit(2): ends the process at once, without waiting for threads that sleep in the kernel. */
+export const exitNow = backend.bind('_exit', 'void', ['i32']) as (code: number) => unknown;
