@@ -5,8 +5,8 @@
 #include "lwip/ip4_addr.h"
 #include "net/stack.h"
 
-#define MAGIC_REQUEST 0x51657274  // "treQ"
-#define MAGIC_RESPONSE 0x53657274 // "treS"
+#define MAGIC_REQUEST 0x51767374  // "tsvQ" in memory
+#define MAGIC_RESPONSE 0x52767374 // "tsvR"
 #define PAYLOAD_STEP 0x9e3779b97f4a7c15
 
 #define WORD_MAGIC 0
