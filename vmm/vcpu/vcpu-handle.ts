@@ -74,10 +74,11 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
     if (this.control.thread !== 0) kickThread(this.control.thread);
   }
 
-  /** Ends the thread. Idempotent. */
+  /** Ends the thread. Idempotent; afterwards the vCPU is not touched any more. */
   async end(): Promise<void> {
     this.control.request = VcpuRequest.END;
     this.kick();
+    this.vcpu = undefined;
     await this.exited;
     this.port.close();
   }
