@@ -40,6 +40,7 @@ export class CoalescedRing {
       shared.setUint32(FIRST, first, true);
       count++;
     }
+    if (count > 0) uart.announceOutput();
     return count;
   }
 }

@@ -45,10 +45,16 @@ export class Uart implements BusDevice {
   write(offset: number, _size: number, data: DataView, at: number): void {
     this.state.lock.acquire();
     this.writeRegister(offset, data.getUint8(at));
+    if (offset === Offset.DATA) this.announceOutput();
     this.state.lock.release();
   }
 
-  /** Writes of the transmit register that the kernel had queued. Lock held by the caller. */
+  /** Tells the host that there is output, if there is. Once for a batch, as it may cost a message. */
+  announceOutput(): void {
+    if (this.state.output.length > 0) this.effects.outputReady();
+  }
+
+  /** A write of the transmit register that the kernel had queued. Lock held by the caller, who announces it. */
   transmitQueued(byte: number): void {
     this.writeRegister(Offset.DATA, byte);
   }
@@ -126,7 +132,6 @@ export class Uart implements BusDevice {
     } else {
       if (state.output.free === 0) effects.awaitRoom();
       state.output.push(byte);
-      effects.outputReady();
     }
     state.transmitterEmptied = true;
     this.updateInterrupt();
