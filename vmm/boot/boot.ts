@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { slotCmdline } from '../devices/virtio/slot.ts';
 import { TsvmmError } from '../errors.ts';
 import { checked } from '../ffi/errno.ts';
@@ -38,9 +38,13 @@ export const bootSoftware = ({ imagePath, cmdline }: BootSource): MachineSoftwar
 export function load(source: BootSource, memory: GuestMemory): BootProtocol {
   const fd = openImage(source.imagePath);
   try {
-    const image = parseElf(source.imagePath, fstatSync(fd).size, (offset, length) =>
-      readAt(fd, offset, length),
-    );
+    const file = fstatSync(fd);
+    if (!file.isFile()) {
+      throw new TsvmmError('TSVMM_E_IMAGE_INVALID', `${source.imagePath} is not a regular file`, {
+        hint: 'name an ELF executable',
+      });
+    }
+    const image = parseElf(source.imagePath, file.size, (offset, length) => readAt(fd, offset, length));
     if (image.pvhEntry === undefined) {
       throw new TsvmmError('TSVMM_E_IMAGE_INVALID', `${source.imagePath} has no PVH entry point`, {
         hint: 'build the kernel with CONFIG_PVH=y',
@@ -55,7 +59,8 @@ export function load(source: BootSource, memory: GuestMemory): BootProtocol {
 
 function openImage(path: string): number {
   try {
-    return openSync(path, 'r');
+    // A pipe would otherwise keep us waiting for a writer.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     throw new TsvmmError('TSVMM_E_IMAGE_NOT_FOUND', `cannot read the image ${path}`, {
       hint: 'check the path; tsvmm image ls shows the built images',

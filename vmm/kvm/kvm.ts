@@ -53,7 +53,8 @@ export class Kvm {
 
   private constructor(fd: number) {
     this.fd = fd;
-    const version = checked(ioctl(fd, KVM_GET_API_VERSION, 0), 'KVM_GET_API_VERSION');
+    const version = ioctl(fd, KVM_GET_API_VERSION, 0);
+    if (version === -errno.ENOTTY) throw unfit('the device file is not KVM');
     if (version !== KVM_API_VERSION) throw unfit(`it speaks API version ${version}, not ${KVM_API_VERSION}`);
     const missing = required.filter(name => this.check(name) <= 0);
     if (missing.length > 0) throw unfit(`it lacks ${missing.map(name => `KVM_CAP_${name}`).join(', ')}`);

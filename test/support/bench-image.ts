@@ -1,0 +1,15 @@
+import { imageStore } from '../../cli/image/images.ts';
+import { guestImages } from '../../guest-images/registry.ts';
+import { lacksDevice } from '../support.ts';
+
+const [bench] = guestImages.filter(({ name }) => name === 'bench');
+
+/** Path of the built-in guest, built if need be. */
+export async function benchImage(): Promise<string> {
+  if (bench === undefined) throw new Error('the registry has no image "bench"');
+  const { path } = await imageStore().ensure(bench, { progress: () => {} });
+  return path;
+}
+
+/** Why this machine cannot run a VM, or undefined if it can. */
+export const lacksKvm = (): string | undefined => lacksDevice('/dev/kvm');
