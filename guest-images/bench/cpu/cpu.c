@@ -4,6 +4,7 @@
 #include "cpu/gate.h"
 #include "cpu/interrupts.h"
 #include "cpu/lapic.h"
+#include "cpu/posted_write.h"
 #include "lib/string.h"
 
 struct cpu cpus[CPU_COUNT_MAX];
@@ -57,9 +58,10 @@ bool cpu_wait_for_secondaries(void) {
 
 void cpu_sleep(struct cpu *cpu, u64 now, u64 until) {
   if (until <= now) return;
-  gate_sleep(until == TIME_NEVER ? 0 : lapic_timer_plan(cpu, now, until));
+  struct posted_write posted = cpu->index == 0 ? posted_write_take() : (struct posted_write){0, 0};
+  gate_sleep(until == TIME_NEVER ? 0 : lapic_timer_plan(cpu, now, until), posted.address, posted.value);
 }
 
 void cpu_halt_forever(void) {
-  for (;;) gate_sleep(0);
+  for (;;) gate_sleep(0, 0, 0);
 }

@@ -12,11 +12,14 @@ static inline void gate_nothing(void) {
   __asm__ volatile("call gate_call" : "+a"(service)::"memory", "cc");
 }
 
-// Starts the local APIC's timer (timer_count 0: does not), opens interrupts and halts until one comes. Only its
-// pending byte tells that it came.
-static inline void gate_sleep(u32 timer_count) {
+// Writes to a device register (address 0: does not), starts the local APIC's timer (count 0: does not), opens
+// interrupts and halts until one comes. Only its pending byte tells that it came.
+static inline void gate_sleep(u32 timer_count, u64 register_address, u32 register_value) {
   u64 service = GATE_SLEEP;
-  __asm__ volatile("call gate_call" : "+a"(service) : "S"(timer_count) : "rcx", "memory", "cc");
+  __asm__ volatile("call gate_call"
+                   : "+a"(service)
+                   : "S"(timer_count), "D"(register_address), "d"(register_value)
+                   : "rcx", "memory", "cc");
 }
 
 static inline void gate_lapic_enable(u32 spurious_vector, u32 timer_vector, u32 timer_divide) {

@@ -26,11 +26,16 @@ general_protection:
 gate_nothing:
   iretq
 
-// Sleep until an interrupt; esi: first start the timer with this count, 0 = leave it alone (a register write from here
-// costs a software KVM far less than one from CPL3). Interrupts are open only here (and at CPL3 if the word `tick=` asked for it). The
-// stub in interrupts.S returns straight to CPL3: it takes the frame from rcx, so it does not matter whether
-// the interrupt comes before or after the hlt.
+// Sleep until an interrupt. First write edx to the device register at rdi (0 = none) and start the timer with the count
+// esi (0 = leave it alone): from here these cost a software KVM far less than exits from CPL3.
+// Interrupts are open only here (and at CPL3 if the word `tick=` asked for it). The stub in interrupts.S returns
+// straight to CPL3: it takes the frame from rcx, so it does not matter whether the interrupt comes before or after
+// the hlt.
 gate_sleep:
+  testq %rdi, %rdi
+  jz start_timer
+  movl %edx, (%rdi)
+start_timer:
   testl %esi, %esi
   jz sleep
   movl $LAPIC_BASE + LAPIC_TIMER_INITIAL_COUNT, %ecx

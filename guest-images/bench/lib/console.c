@@ -17,10 +17,15 @@ static void lock(void) {
 
 void console_write_line(const char *text, u32 length) {
   lock();
-  for (u32 i = 0; i < length; i++) port_write8(TRANSMIT, (u8)text[i]);
+  port_write8_many(TRANSMIT, text, length);
   port_write8(TRANSMIT, '\n');
   port_read8(LINE_STATUS);
   __atomic_store_n(&is_locked, false, __ATOMIC_RELEASE);
 }
 
-void console_write_filler(void) { port_write8(TRANSMIT, ' '); }
+void console_write_filler_byte(void) { port_write8(TRANSMIT, ' '); }
+
+void console_write_filler_64(void) {
+  static const char spaces[] = "                                                                ";
+  port_write8_many(TRANSMIT, spaces, sizeof spaces - 1);
+}

@@ -4,5 +4,6 @@
 
 void console_write_line(const char *text, u32 length);
 
-// One byte without effect (a space before the next line), for measuring.
-void console_write_filler(void);
+// Bytes without effect (spaces before the next line), for measuring.
+void console_write_filler_byte(void);
+void console_write_filler_64(void);

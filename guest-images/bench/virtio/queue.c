@@ -1,5 +1,6 @@
 #include "virtio/queue.h"
 
+#include "cpu/posted_write.h"
 #include "lib/fatal.h"
 #include "memory/memory.h"
 
@@ -86,7 +87,7 @@ void virtqueue_publish(struct virtqueue *queue) {
   memory_fence(); // the index before looking whether the device still sleeps
   bool is_wanted = queue->has_event_index ? needs_event(*available_event(queue), queue->added, old)
                                           : !(queue->used->flags & USED_NO_NOTIFY);
-  if (is_wanted) virtio_mmio_write(queue->device, VIRTIO_MMIO_QUEUE_NOTIFY, queue->number);
+  if (is_wanted) posted_write(queue->device->base + VIRTIO_MMIO_QUEUE_NOTIFY, queue->number);
 }
 
 static void free_chain(struct virtqueue *queue, u16 head) {

@@ -52,7 +52,7 @@ void virtqueue_create(struct virtqueue *queue, const struct virtio_mmio *device,
 // The device sees it after virtqueue_publish.
 bool virtqueue_add(struct virtqueue *queue, const struct virtq_segment *segments, u32 read_count, u32 write_count, void *token);
 
-// Shows all added requests to the device and notifies it once if it wants that.
+// Shows all added requests to the device and, if it wants that, posts one notification (cpu/posted_write.h).
 void virtqueue_publish(struct virtqueue *queue);
 
 // The token of the next completed request, and how many bytes the device wrote; null if there is none.

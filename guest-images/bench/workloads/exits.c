@@ -9,7 +9,7 @@
 
 #define MEASURE_PORT 0xe4
 #define SAMPLE_MAX 10000
-#define CONSOLE_SAMPLES 64 // tsvmm gathers some 170 bytes
+#define CONSOLE_SAMPLES 32 // tsvmm gathers some 170 bytes, then there is an exit
 
 struct exits {
   u64 samples;
@@ -39,7 +39,8 @@ static const struct measurement {
     {"ioeventfd", do_notify, true, SAMPLE_MAX},
     {"gate", gate_nothing, false, SAMPLE_MAX},
     {"lapic_write", lapic_touch, false, SAMPLE_MAX},
-    {"console_byte", console_write_filler, false, CONSOLE_SAMPLES},
+    {"console_byte", console_write_filler_byte, false, CONSOLE_SAMPLES},
+    {"console_64_bytes", console_write_filler_64, false, 1},
 };
 
 static const struct option options[] = {
