@@ -1,6 +1,6 @@
 import type { Analysis } from './analysis.ts';
 import { Gpr, Segment } from './cpu-context.ts';
-import { NO_REGISTER, RIP_RELATIVE } from './instruction.ts';
+import { type Instruction, NO_REGISTER, RIP_RELATIVE } from './instruction.ts';
 import { Access, OperandFlag } from './memory-operands.ts';
 import { Immediate, immediateOf, Special, sizeOf, specialOf, WRITES } from './opcode-entry.ts';
 import { NO_ACCESS } from './operand-size.ts';
@@ -9,12 +9,15 @@ import { memoryBytes } from './parse.ts';
 /** Rows of an AMX tile, each of up to 64 bytes: SDM vol. 1, section 18.2. */
 const TILE_ROWS = 16;
 
+/** Whether the operand that an entry of the opcode map names is written. */
+export const dataAccess = (entry: number): number => ((entry & WRITES) === 0 ? Access.READ : Access.WRITE);
+
 /** Adds the operand that ModRM names, or the one of MOV with an absolute address. */
 export function addExplicitOperand(analysis: Analysis): void {
   const { instruction, operands, offset } = analysis;
   const { entry, addressBits } = instruction;
   const special = specialOf(entry);
-  const access = (entry & WRITES) === 0 ? Access.READ : Access.WRITE;
+  const access = dataAccess(entry);
   if (immediateOf(entry) === Immediate.O) {
     offset.set(instruction.displacementLow, instruction.displacementHigh);
     offset.truncate(addressBits);
@@ -27,28 +30,28 @@ export function addExplicitOperand(analysis: Analysis): void {
     return;
   }
   const bytes = memoryBytes(instruction);
-  formOffset(analysis, special === Special.tile ? NO_REGISTER : instruction.index);
+  setBaseAndDisplacement(analysis);
+  if (instruction.index !== NO_REGISTER && special !== Special.tile)
+    offset.addRegister(analysis.context, instruction.index, instruction.scale);
   if (special === Special.popm && instruction.base === Gpr.RSP) offset.add(bytes, 0);
   else if (special === Special.bt) addBitOffset(analysis);
   offset.truncate(addressBits);
   if (special === Special.tile) addTileRows(analysis, access);
-  else analysis.addRange(bytes, addressBits, segmentOf(analysis), access);
+  else analysis.addRange(bytes, addressBits, segmentOf(instruction), access);
 }
 
-/** Base, scaled index and displacement, with all bits. */
-function formOffset({ instruction, context, offset }: Analysis, index: number): void {
+/** The offset without an index, with all bits. */
+export function setBaseAndDisplacement({ instruction, context, offset }: Analysis): void {
   const { base } = instruction;
   offset.set(instruction.displacementLow, instruction.displacementHigh);
   if (base === RIP_RELATIVE) {
     offset.addRegister(context, Gpr.RIP, 0);
     offset.add(instruction.length, 0);
   } else if (base !== NO_REGISTER) offset.addRegister(context, base, 0);
-  if (index !== NO_REGISTER) offset.addRegister(context, index, instruction.scale);
 }
 
 /** SDM vol. 1, section 3.7.4: what is based on rSP or rBP lies on the stack. */
-function segmentOf({ instruction }: Analysis): number {
-  const { segment, base } = instruction;
+export function segmentOf({ segment, base }: Instruction): number {
   if (segment !== NO_REGISTER) return segment;
   return base === Gpr.RSP || base === Gpr.RBP ? Segment.SS : Segment.DS;
 }
@@ -69,7 +72,7 @@ function addBitOffset({ instruction, context, offset }: Analysis): void {
 function addTileRows(analysis: Analysis, access: number): void {
   const { instruction, context, offset } = analysis;
   const { index, scale, addressBits } = instruction;
-  const segment = segmentOf(analysis);
+  const segment = segmentOf(instruction);
   for (let row = 0; row < TILE_ROWS; row++) {
     analysis.addRange(memoryBytes(instruction), addressBits, segment, access);
     if (index === NO_REGISTER) return;

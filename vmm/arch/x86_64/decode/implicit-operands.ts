@@ -92,7 +92,8 @@ function addOtherOperands(analysis: Analysis, special: number): void {
       analysis.addRange(CACHE_LINE, addressBits, analysis.dataSegment(), Access.WRITE);
       break;
     case Special.monitor:
-      analysis.setOffset(Gpr.RAX, addressBits);
+    case Special.umonitor:
+      analysis.setOffset(special === Special.monitor ? Gpr.RAX : instruction.rm, addressBits);
       analysis.addRange(1, addressBits, analysis.dataSegment(), Access.READ);
       break;
   }

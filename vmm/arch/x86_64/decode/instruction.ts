@@ -39,6 +39,8 @@ export class Instruction implements SizeConditions {
   mod = 3;
   /** ModRM.reg, with its extension. */
   reg = 0;
+  /** ModRM.rm, with its extension, of instructions that the whole ModRM byte tells apart. */
+  rm = 0;
   base = NO_REGISTER;
   /** A vector register for gathers and scatters. */
   index = NO_REGISTER;
@@ -85,6 +87,7 @@ export class Instruction implements SizeConditions {
     this.entry = 0;
     this.mod = 3;
     this.reg = 0;
+    this.rm = 0;
     this.base = NO_REGISTER;
     this.index = NO_REGISTER;
     this.scale = 0;

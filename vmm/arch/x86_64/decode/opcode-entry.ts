@@ -60,6 +60,7 @@ export const specialNames = [
   'dst64', // 64 bytes at ES:reg are written: MOVDIR64B
   'clzero', // the cache line at [rAX] is written
   'monitor', // [rAX] is read
+  'umonitor', // [r/m] is read
   'vsibd', // vector of 32-bit indices
   'vsibq', // vector of 64-bit indices
   'tile', // up to 16 rows, the index register is the stride

@@ -7,6 +7,7 @@ import { type MemoryOperands, OperandFlag } from './memory-operands.ts';
 import { INCOMPLETE, LOADS_DESCRIPTOR, STRING_DESTINATION, STRING_SOURCE } from './opcode-entry.ts';
 import { ParseStatus, parseInstruction } from './parse.ts';
 import { addStringOperands } from './string-operands.ts';
+import { addVectorIndexedOperands, type VectorLayout } from './vector-index.ts';
 
 /**
  * Finds the memory that an instruction accesses, from its bytes and the registers that it starts with. What it says
@@ -51,5 +52,15 @@ export class OperandDecoder {
       addImplicitOperands(analysis);
     }
     return operands;
+  }
+
+  /**
+   * Adds the elements of a gather or scatter after decode() has set VECTOR_INDEX; `xsave` is the vCPU's XSAVE area in
+   * the standard format, as KVM_GET_XSAVE gives it.
+   */
+  addVectorIndexed(xsave: DataView, layout: VectorLayout): MemoryOperands {
+    if ((this.operands.flags & OperandFlag.VECTOR_INDEX) !== 0)
+      addVectorIndexedOperands(this.analysis, xsave, layout);
+    return this.operands;
   }
 }

@@ -66,7 +66,9 @@ function parseOpcode(into: Instruction): boolean {
   if (into.hasRegisterForms && into.peek() >= 0xc0) {
     const forms = registerFormMaps.get(into.opcode);
     if (forms !== undefined) {
-      into.entry = lookUp(forms, into.next(), into.prefix, into.wide);
+      const modRm = into.next();
+      into.rm = (modRm & 7) | into.extendBase;
+      into.entry = lookUp(forms, modRm, into.prefix, into.wide);
       return (into.entry & KNOWN) !== 0;
     }
   }

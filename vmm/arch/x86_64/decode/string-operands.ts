@@ -1,13 +1,14 @@
 import type { Analysis } from './analysis.ts';
 import { Gpr, Segment } from './cpu-context.ts';
+import { dataAccess } from './explicit-operand.ts';
 import { Access } from './memory-operands.ts';
-import { STRING_DESTINATION, STRING_SOURCE, WRITES } from './opcode-entry.ts';
+import { STRING_DESTINATION, STRING_SOURCE } from './opcode-entry.ts';
 import { memoryBytes } from './parse.ts';
 
 /** Adds the operands of MOVS, STOS, LODS, CMPS, SCAS, INS and OUTS: with a repeat prefix all that is left of them. */
 export function addStringOperands(analysis: Analysis): void {
   const { entry } = analysis.instruction;
-  const access = (entry & WRITES) === 0 ? Access.READ : Access.WRITE;
+  const access = dataAccess(entry);
   if ((entry & STRING_DESTINATION) !== 0) addString(analysis, Gpr.RDI, Segment.ES, access);
   if ((entry & STRING_SOURCE) !== 0) addString(analysis, Gpr.RSI, analysis.dataSegment(), Access.READ);
 }

@@ -18,7 +18,7 @@ export const oneByteText = `
 61 @i64: popa
 62 @i64: Ma                   # BOUND
 63 @i64: Ew!                  # ARPL
-63 @o64: Ez                   # MOVSXD
+63 @o64: Ed                   # MOVSXD, with 66 at most
 68: push Iz
 69: Ev Iz                     # IMUL
 6A: push Ib

@@ -52,7 +52,7 @@ export const group7RegisterText = `
 C1 C4 C5: . | - | - | -       # VMCALL VMXOFF PCONFIG
 C2 C3: . ?                    # VMLAUNCH VMRESUME
 C6: . | - | . | . ?           # WRMSRNS WRMSRLIST RDMSRLIST
-C8 FA: monitor                # MONITOR MONITORX
+C8: monitor                   # MONITOR
 C9 CA CB: .                   # MWAIT CLAC STAC
 CF D7 C0: . ?                 # ENCLS ENCLU ENCLV
 D0 D1 D4-D6: .                # XGETBV XSETBV VMFUNC XEND XTEST
@@ -66,7 +66,8 @@ EC: - | - | iret              # UIRET
 ED: - | - | .                 # TESTUI
 EE EF: . | - | .              # RDPKRU CLUI WRPKRU STUI
 F8 F9 FD FE: .                # SWAPGS RDTSCP RDPRU INVLPGB
-FB: .                         # MWAITX MCOMMIT
+FA: monitor | - | .           # MONITORX MCOMMIT
+FB: .                         # MWAITX
 FC: clzero
 FF: . | - | - | . ?           # TLBSYNC PVALIDATE
 `;
@@ -76,7 +77,7 @@ export const group15RegisterText = `
 C0-DF: - | - | .              # RDFSBASE RDGSBASE WRFSBASE WRGSBASE
 E0-E7: - | - | .              # PTWRITE
 E8-EF: . | - | . ?            # LFENCE INCSSP
-F0-F7: . | . | monitor | .    # MFENCE TPAUSE UMONITOR UMWAIT
+F0-F7: . | . | umonitor | .   # MFENCE TPAUSE UMONITOR UMWAIT
 F8-FF: .                      # SFENCE
 `;
 
