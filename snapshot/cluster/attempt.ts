@@ -46,6 +46,8 @@ export class Attempt {
   private readonly limits: AttemptLimits;
   private readonly emit: (command: Command) => void;
   private readonly steps = new Map<VmName, Step>();
+  /** Left since the attempt began: they answer no more. */
+  private readonly gone = new Set<VmName>();
   private phase: Phase = 'opening';
   private now_us: number;
   private deadline: number;
@@ -119,6 +121,7 @@ export class Attempt {
 
   /** The VM is no more. What it has saved completely stays good: it is a state of the past. */
   vmLeft(vm: VmName, failure: SerializedError, now_us: number): void {
+    this.gone.add(vm);
     if (this.mayStillFail(vm)) this.abort(vmFailed(vm, failure), now_us);
     this.abortingVms.delete(vm);
     this.settleAbort();
@@ -242,19 +245,18 @@ export class Attempt {
   }
 
   private beginAbort(failure: SerializedError): void {
-    const switchWasAsked = this.phase !== 'opening';
+    const vmsWereAsked = this.phase !== 'opening';
     this.phase = 'aborting';
     this.failure = failure;
     this.deadline = this.now_us + this.limits.abortTimeout_us;
     this.cutDeadline = Number.POSITIVE_INFINITY;
     this.report({ kind: 'aborting', failure });
-    if (switchWasAsked) {
-      this.switchIsAborting = true;
-      this.emit({ kind: 'abort-switch', epoch: this.epoch });
-      for (const vm of this.steps.keys()) {
-        this.abortingVms.add(vm);
-        this.emit({ kind: 'abort-vm', epoch: this.epoch, vm });
-      }
+    // Always, even if no filter was opened: the ports enter every epoch that was given out, so that none is left behind.
+    this.switchIsAborting = true;
+    this.emit({ kind: 'abort-switch', epoch: this.epoch });
+    for (const vm of vmsWereAsked ? this.steps.keys() : []) {
+      if (!this.gone.has(vm)) this.abortingVms.add(vm);
+      this.emit({ kind: 'abort-vm', epoch: this.epoch, vm });
     }
     this.settleAbort();
   }

@@ -59,3 +59,12 @@ export class ChannelRecorder {
     return { epoch: this.epoch, frames: this.frames };
   }
 }
+
+/**
+ * The part of a recording that a snapshot of the VMs with these ports can hold: a frame of a VM that has left may still
+ * have been on its way.
+ */
+export function amongPorts(channel: ChannelState, ports: ReadonlySet<PortName>): ChannelState {
+  const isAmong = ({ sender, receiver }: RecordedFrame) => ports.has(sender) && ports.has(receiver);
+  return { epoch: channel.epoch, frames: channel.frames.filter(isAmong) };
+}

@@ -27,7 +27,8 @@ export const MAXIMUM_EPOCH = 0x7fff_ffff;
 
 /**
  * Decides about one frame. To be asked at the copy into the receiver's descriptors, with the receiver's device lock
- * held, wherever the frame waited before: a verdict must not outlive the lock under which it was made.
+ * held, wherever the frame waited before: a verdict must not outlive the lock under which it was made. The drain asks
+ * too, for each frame that still waits when all have cut: `record` then means record, and let it wait on.
  *
  * @param frameEpoch the frame's marker: its sender's epoch when it was taken from the tx ring, or OUTSIDE
  * @param receiverEpoch the receiving port's epoch now, or OUTSIDE
@@ -43,13 +44,4 @@ export function filterFrame(
   if (mode === FilterMode.off || frameEpoch < 0 || receiverEpoch < 0) return Verdict.deliver;
   if (frameEpoch > receiverEpoch) return mode === FilterMode.hold ? Verdict.hold : Verdict.drop;
   return frameEpoch < recordingEpoch && recordingEpoch <= receiverEpoch ? Verdict.record : Verdict.deliver;
-}
-
-/**
- * Whether a frame that waits in the switch when the last VM has cut belongs into the channel state of
- * `recordingEpoch`. Once recorded, its marker is to be raised to `recordingEpoch`: for this attempt it counts as
- * received, and for the next one as sent before the cut again, so that it is recorded exactly once in each.
- */
-export function belongsToChannel(frameEpoch: number, receiverEpoch: number, recordingEpoch: number): boolean {
-  return frameEpoch >= 0 && receiverEpoch >= 0 && frameEpoch < recordingEpoch;
 }

@@ -1,7 +1,7 @@
 /** What the protocol needs to know of a frame that waits in the switch. */
 export interface MarkedFrame {
-  /** The marker; a drain raises it once the frame is recorded (belongsToChannel in filter.ts). */
-  epoch: number;
+  /** The marker. */
+  readonly epoch: number;
   readonly length: number;
 }
 
