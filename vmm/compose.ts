@@ -64,7 +64,8 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
   const software = config.restored ?? bootSoftware(config);
   // Late, as right after KVM_CREATE_VM the kernel takes milliseconds for the first region, soon only microseconds.
   mapRam(vm, ram);
-  await software.install(parts);
+  const uninstall = await software.install(parts);
+  if (uninstall !== undefined) teardown.add(uninstall);
 
   for (const [id, thread] of threads.entries()) {
     const slab = slabAddresses[id] as (typeof slabAddresses)[number];

@@ -17,6 +17,9 @@ export interface MachineParts {
 
 /** What a machine is to run: software to boot, or the state of another machine to go on from. */
 export interface MachineSoftware {
-  /** Fills RAM and sets up vCPUs and devices. */
-  install(parts: MachineParts): void | Promise<void>;
+  /**
+   * Fills RAM and sets up vCPUs and devices. What it answers is called when the vCPUs have ended, before anything of
+   * the machine goes.
+   */
+  install(parts: MachineParts): void | Promise<void | (() => Promise<void>)>;
 }

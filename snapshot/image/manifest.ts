@@ -61,6 +61,8 @@ export type FileReference = v.InferOutput<typeof file>;
 export const checksumsSchema = v.strictObject({
   /** CRC-32 of each chunk, and null for one that is all zero. */
   chunks: v.pipe(v.array(v.nullable(crc)), v.maxLength(2 ** 26)),
+  /** Chunks that were written soon after the cut, first to last: the working set, which a lazy restore loads first. */
+  working_set: v.optional(v.pipe(v.array(count), v.maxLength(2 ** 16)), []),
 });
 export type MemoryChecksums = v.InferOutput<typeof checksumsSchema>;
 

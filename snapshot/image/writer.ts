@@ -72,7 +72,11 @@ export class SnapshotWriter {
     closeSync(fd);
     this.memoryFds.delete(vm.name);
     const chunks = saved.checksums.map((crc, chunk) => (saved.zeroChunks[chunk] ? null : crc));
-    const checksums = writeDurably(this.folder, `vms/${vm.name}/memory.json`, encodeJson({ chunks }));
+    const checksums = writeDurably(
+      this.folder,
+      `vms/${vm.name}/memory.json`,
+      encodeJson({ chunks, working_set: saved.workingSet }),
+    );
     return {
       name: vm.name,
       memory_bytes: vm.memory_bytes,

@@ -9,6 +9,8 @@ export interface MemorySource {
   readonly chunkSize: number;
   /** CRC-32 of each chunk, null for one that is all zero. */
   readonly chunks: readonly (number | null)[];
+  /** Chunks to be loaded first. */
+  readonly workingSet: readonly number[];
 }
 
 export interface LoadTarget {
@@ -16,9 +18,14 @@ export interface LoadTarget {
   readonly length: number;
 }
 
-export const memorySource = (reader: SnapshotReader, vm: ManifestVm): MemorySource => ({
-  fd: reader.openMemory(vm),
-  length: vm.memory.bytes,
-  chunkSize: vm.memory.chunk_bytes,
-  chunks: reader.checksums(vm).chunks,
-});
+/** Opens a VM's memory; the caller closes `fd`. Throws TSVMM_E_SNAPSHOT_CORRUPT. */
+export function memorySource(reader: SnapshotReader, vm: ManifestVm): MemorySource {
+  const { chunks, working_set } = reader.checksums(vm);
+  return {
+    fd: reader.openMemory(vm),
+    length: vm.memory.bytes,
+    chunkSize: vm.memory.chunk_bytes,
+    chunks,
+    workingSet: working_set.filter(chunk => chunk < chunks.length),
+  };
+}

@@ -5,6 +5,7 @@ import type { RamDescriptor } from '../../vmm/memory/ram.ts';
 import { ChunkWriter } from './chunk-writer.ts';
 
 const BELL_WAIT_MS = 20;
+const WORKING_SET_CHUNKS = 4096;
 
 export interface SaveRequest {
   readonly ram: RamDescriptor;
@@ -16,6 +17,8 @@ export interface SaveResult {
   /** CRC-32 of each chunk; 0 for one that is all zero. */
   readonly checksums: readonly number[];
   readonly zeroChunks: readonly boolean[];
+  /** Chunks that were copied because somebody wrote them, in that order, at most WORKING_SET_CHUNKS. */
+  readonly workingSet: readonly number[];
   readonly pages_zero: number;
   readonly bytesWritten: number;
 }
@@ -34,6 +37,8 @@ export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
   /** Chunks of which the active save has written something. */
   const touched = new Uint8Array(cow.chunkCount);
 
+  const workingSet: number[] = [];
+
   function writeCopies(): boolean {
     let any = false;
     for (let slot = 0; slot < state.slotCount; slot++) {
@@ -41,6 +46,7 @@ export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
       if (chunk < 0) continue;
       writer.write(chunk, state.slotAddress(slot), cow.chunkLength(chunk), touched[chunk] === 1);
       state.freeSlot(slot);
+      if (workingSet.length < WORKING_SET_CHUNKS) workingSet.push(chunk);
       any = true;
     }
     return any;
@@ -68,6 +74,7 @@ export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
   return {
     checksums: Array.from(records, record => record?.crc ?? 0),
     zeroChunks: Array.from(records, (record, chunk) => record?.zeroPages === cow.chunkLength(chunk) / 4096),
+    workingSet,
     pages_zero: records.reduce((sum, record) => sum + (record?.zeroPages ?? 0), 0),
     bytesWritten: writer.bytesWritten,
   };

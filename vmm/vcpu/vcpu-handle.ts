@@ -21,7 +21,6 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
   private readonly port: MessagePort;
   private readonly exited: Promise<void>;
   private vcpu: Vcpu | undefined;
-  private ending: Promise<void> | undefined;
 
   /** Starts the thread, which takes a while; assign() need not wait for it. */
   constructor() {
