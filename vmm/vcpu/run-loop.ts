@@ -62,8 +62,8 @@ export class RunLoop {
       if (control.request === VcpuRequest.END) return;
       if (control.request === VcpuRequest.SNAPSHOT) this.capture();
       if (this.poweredOff || control.request !== VcpuRequest.RUN) continue;
-      control.state = VcpuState.RUNNING;
       control.resumed_us = monotonic_us();
+      control.state = VcpuState.RUNNING;
       this.runUntilRequest();
     }
   }
@@ -102,8 +102,8 @@ export class RunLoop {
     const { control } = this;
     this.capture();
     if (control.request !== VcpuRequest.RUN) return;
-    control.state = VcpuState.RUNNING;
     control.resumed_us = monotonic_us();
+    control.state = VcpuState.RUNNING;
   }
 
   private handleExit(reason: number): void {
