@@ -1,0 +1,4 @@
+import { createKoffiBackend } from '../../../vmm/ffi/koffi.ts';
+import { ffiCompliance } from './compliance.ts';
+
+ffiCompliance(createKoffiBackend);
