@@ -11,6 +11,8 @@ export interface VirtioModel {
   readonly config: Uint8Array;
   /** Bytes of the configuration space that the driver may write; none if left out. */
   readonly writableConfig?: { readonly start: number; readonly end: number };
+  /** Bytes of the configuration space that belong to the driver's session: a reset gives them their initial content. */
+  readonly sessionConfig?: readonly { readonly start: number; readonly end: number }[];
 }
 
 export const CONFIG_SPACE_SIZE = 256;

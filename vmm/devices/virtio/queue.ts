@@ -53,9 +53,9 @@ export class VirtQueue {
     return true;
   }
 
-  /** Gives the most recently popped request back, as if it had not been taken. */
-  undoPop(): void {
-    this.state.nextAvailable = (this.state.nextAvailable - 1) & 0xffff;
+  /** Gives the `count` most recently popped requests back, as if they had not been taken. */
+  undoPop(count = 1): void {
+    this.state.nextAvailable = (this.state.nextAvailable - count) & 0xffff;
   }
 
   /** Puts a finished request into the used ring, `written` bytes of it filled. publish() makes it visible. */
@@ -82,12 +82,13 @@ export class VirtQueue {
 
   /**
    * Asks the driver to notify us of new buffers; true when some came meanwhile, in which case the caller must look
-   * again instead of sleeping.
+   * again instead of sleeping. `known` buffers are available already and not enough: it is about those after them.
    */
-  enableNotifications(): boolean {
-    if (this.eventIndex) this.memory.storeU16(this.availableEvent, this.state.nextAvailable);
+  enableNotifications(known = 0): boolean {
+    const awaited = (this.state.nextAvailable + known) & 0xffff;
+    if (this.eventIndex) this.memory.storeU16(this.availableEvent, awaited);
     else this.memory.storeU16(this.used, 0);
-    return this.hasAvailable;
+    return this.memory.loadU16(gpaOffset(this.available, 2)) !== awaited;
   }
 
   /** Tells the driver not to notify us while we are looking anyway. */

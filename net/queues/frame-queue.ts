@@ -1,0 +1,84 @@
+import type { Frame } from '../../vmm/devices/virtio/net/frame.ts';
+import { chunkCount, type FramePool, NONE } from './frame-pool.ts';
+
+/** A first-in, first-out queue of stored frames that takes at most `capacity` chunks of the pool. */
+export class FrameQueue {
+  length = 0;
+  private chunks = 0;
+  private first = NONE;
+  private last = NONE;
+  private readonly pool: FramePool;
+  private readonly capacity: number;
+
+  constructor(pool: FramePool, capacity: number) {
+    this.pool = pool;
+    this.capacity = capacity;
+  }
+
+  /** The oldest frame, or NONE. */
+  get head(): number {
+    return this.first;
+  }
+
+  /** Whether the queue takes a frame of this length; the pool may still be full. */
+  fits(frameLength: number): boolean {
+    return this.chunks + chunkCount(frameLength) <= this.capacity;
+  }
+
+  /** Stores a copy of the frame; false when the queue or the pool is full. */
+  store(frame: Frame): boolean {
+    if (!this.fits(frame.length)) return false;
+    const id = this.pool.store(frame);
+    if (id === NONE) return false;
+    this.append(id);
+    return true;
+  }
+
+  /** Takes the oldest frame, which is the caller's then. */
+  shift(): number {
+    const id = this.first;
+    if (id === NONE) return NONE;
+    this.first = this.pool.nextFrame[id] as number;
+    if (this.first === NONE) this.last = NONE;
+    this.length--;
+    this.chunks -= chunkCount(this.pool.frameLength(id));
+    return id;
+  }
+
+  /** Adds a frame that is stored already. The capacity is for new frames, so this may exceed it. */
+  append(id: number): void {
+    const { nextFrame } = this.pool;
+    nextFrame[id] = NONE;
+    if (this.last === NONE) this.first = id;
+    else nextFrame[this.last] = id;
+    this.last = id;
+    this.length++;
+    this.chunks += chunkCount(this.pool.frameLength(id));
+  }
+
+  /** Moves all of `other` to the front. */
+  prepend(other: FrameQueue): void {
+    if (other.first === NONE) return;
+    this.pool.nextFrame[other.last] = this.first;
+    if (this.last === NONE) this.last = other.last;
+    this.first = other.first;
+    this.length += other.length;
+    this.chunks += other.chunks;
+    other.first = NONE;
+    other.last = NONE;
+    other.length = 0;
+    other.chunks = 0;
+  }
+
+  /** Calls `visit` with each frame, oldest first. */
+  forEach(visit: (id: number) => void): void {
+    for (let id = this.first; id !== NONE; id = this.pool.nextFrame[id] as number) visit(id);
+  }
+
+  /** Gives all frames back to the pool; answers how many. */
+  clear(): number {
+    const { length } = this;
+    for (let id = this.shift(); id !== NONE; id = this.shift()) this.pool.release(id);
+    return length;
+  }
+}

@@ -1,0 +1,417 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { BROADCAST } from '../../net/mac.ts';
+import { NetFeature } from '../../vmm/devices/virtio/net/model.ts';
+import { ethernetFrame, type FakeNic, sourceOf } from './support/fake-nic.ts';
+import { FakeSwitch } from './support/fake-switch.ts';
+
+const A = 0x520000000001;
+const B = 0x520000000002;
+const C = 0x520000000003;
+const MULTICAST = 0x01005e000001;
+
+const test = suite('switch');
+
+const withSwitch =
+  (options: ConstructorParameters<typeof FakeSwitch>[0], body: (lan: FakeSwitch) => void) => () => {
+    const lan = new FakeSwitch(options);
+    try {
+      body(lan);
+    } finally {
+      lan.close();
+    }
+  };
+
+test(
+  'Network: a frame to a known address goes there, unchanged, and nowhere else',
+  withSwitch({}, lan => {
+    const [a, b, c] = [lan.add({ mac: A }), lan.add({ mac: B }), lan.add({ mac: C })];
+    const frame = ethernetFrame(B, A, 1514);
+    a.send(frame);
+    lan.run();
+    const received = b.receiveAll();
+    assert.equal(received.length, 1);
+    assert.equal(received[0]?.frame, frame);
+    assert.equal(received[0]?.header, Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+    assert.equal(c.receiveAll(), []);
+    assert.equal(a.receiveAll(), []);
+    assert.equal(a.reclaim(), 1);
+    assert.is(lan.counters(a).sent_bytes, 1514);
+    assert.is(lan.counters(b).received_frames, 1);
+  }),
+);
+
+test(
+  'NetHandler: a frame is taken whatever the descriptors it is cut into',
+  withSwitch({}, lan => {
+    const [a, b] = [lan.add({ mac: A }), lan.add({ mac: B })];
+    const splits = [[12], [4, 4, 4], [1, 20, 300], [12, 14], [26, 1], [200, 100, 100], Array(40).fill(7)];
+    for (const [seed, split] of splits.entries()) {
+      for (const indirect of [false, true]) {
+        const frame = ethernetFrame(B, A, 700, seed);
+        a.send(frame, { split, indirect });
+        lan.run();
+        assert.equal(b.receive()?.frame, frame, `${split} ${indirect}`);
+      }
+    }
+  }),
+);
+
+test(
+  'NetHandler.receive: one frame fills several mergeable buffers, pieces included',
+  withSwitch({ mtu: 9000 }, lan => {
+    const a = lan.add({ mac: A, mtu: 9000 });
+    const b = lan.add({ mac: B, mtu: 9000, receiveBuffers: 0 });
+    for (const pieces of [[300], [10, 290], [1, 1, 298], [100, 100, 100]]) {
+      for (let i = 0; i < 8; i++) b.offer(300, pieces);
+    }
+    b.receiveQueue.kick();
+    for (const length of [60, 288, 289, 588, 589, 5000]) {
+      const frame = ethernetFrame(B, A, length, length);
+      a.send(frame);
+      lan.run();
+      const received = b.receive({ repost: false });
+      assert.equal(received?.frame, frame);
+      assert.is(received?.buffers, Math.ceil((length + 12) / 300));
+    }
+  }),
+);
+
+test(
+  'NetHandler.receive: without mergeable buffers a frame that does not fit one is refused, others go on',
+  withSwitch({ mtu: 9000 }, lan => {
+    const a = lan.add({ mac: A, mtu: 9000 });
+    const b = lan.add({ mac: B, mtu: 9000, without: NetFeature.MRG_RXBUF, bufferBytes: 1600 });
+    a.send(ethernetFrame(B, A, 1589));
+    a.send(ethernetFrame(B, A, 1588));
+    lan.run();
+    assert.equal(
+      b.receiveAll().map(({ frame, announcedBuffers }) => [frame.length, announcedBuffers]),
+      [[1588, 1]],
+    );
+    assert.is(lan.counters(b).refused_frames, 1);
+  }),
+);
+
+for (const [kind, to] of [
+  ['broadcast', BROADCAST],
+  ['multicast', MULTICAST],
+  ['unknown', 0x5200000000ff],
+] as const) {
+  test(
+    `Network: a ${kind} frame goes to all ports but the sender's`,
+    withSwitch({}, lan => {
+      const nics = [A, B, C].map(mac => lan.add({ mac }));
+      nics[0]?.send(ethernetFrame(to, A));
+      lan.run();
+      assert.equal(
+        nics.map(nic => nic.receiveAll().length),
+        [0, 1, 1],
+      );
+      assert.is(lan.counters(nics[0] as FakeNic).flooded_frames, 1);
+    }),
+  );
+}
+
+test(
+  'Network: an address is learned from what it sends, and forgotten after the ageing time',
+  withSwitch({ ageing_us: 10e6 }, lan => {
+    const [a, b, c] = [lan.add({ mac: A }), lan.add({ mac: B }), lan.add({ mac: C })];
+    const BEHIND_B = 0x5200000000b1;
+    const toBehindB = () => {
+      a.send(ethernetFrame(BEHIND_B, A));
+      lan.run();
+      return [b.receiveAll().length, c.receiveAll().length];
+    };
+    assert.equal(toBehindB(), [1, 1], 'unknown');
+    b.send(ethernetFrame(A, BEHIND_B));
+    lan.run();
+    assert.equal(toBehindB(), [1, 0], 'learned');
+    lan.advance(9e6);
+    assert.equal(toBehindB(), [1, 0], 'still known');
+    c.send(ethernetFrame(A, BEHIND_B));
+    lan.run();
+    assert.equal(toBehindB(), [0, 1], 'moved');
+    lan.advance(12e6);
+    assert.equal(toBehindB(), [1, 1], 'forgotten');
+  }),
+);
+
+test(
+  'MacTable: a port that sends from countless addresses takes no room from the others, nor a fixed address',
+  withSwitch({}, lan => {
+    const [a, b, c] = [lan.add({ mac: A }), lan.add({ mac: B }), lan.add({ mac: C })];
+    for (let i = 0; i < 2000; i++) {
+      a.send(ethernetFrame(B, 0x540000000000 + i));
+      if (i % 50 === 0) {
+        lan.run();
+        b.receiveAll();
+      }
+    }
+    lan.run();
+    assert.ok(lan.counters(a).unlearned_frames > 1000);
+    a.send(ethernetFrame(B, C));
+    lan.run();
+    b.receiveAll();
+    b.send(ethernetFrame(C, B));
+    lan.run();
+    assert.equal(
+      c.receiveAll().map(({ frame }) => sourceOf(frame)),
+      [B],
+    );
+    assert.ok(lan.network.table.size < 1000);
+  }),
+);
+
+test(
+  'Exchange: frames for a receiver without buffers wait in order, and arrive when buffers come',
+  withSwitch({}, lan => {
+    const a = lan.add({ mac: A });
+    const b = lan.add({ mac: B, receiveBuffers: 0 });
+    for (let i = 0; i < 10; i++) a.send(ethernetFrame(B, A, 100, i));
+    lan.run();
+    assert.is(a.reclaim(), 10, 'the sender has its buffers back');
+    assert.is(lan.counters(b).queued_frames, 10);
+    for (let i = 0; i < 3; i++) b.offer();
+    b.receiveQueue.kick();
+    lan.run();
+    for (let i = 0; i < 7; i++) b.offer();
+    b.receiveQueue.kick();
+    a.send(ethernetFrame(B, A, 100, 10));
+    b.offer();
+    b.receiveQueue.kick();
+    lan.run();
+    assert.equal(
+      b.receiveAll({ repost: false }).map(({ frame }) => frame),
+      Array.from({ length: 11 }, (_, i) => ethernetFrame(B, A, 100, i)),
+    );
+    assert.is(lan.counters(b).overflow_frames, 0);
+  }),
+);
+
+test(
+  'Exchange: a queue that is full drops and counts, and the others are undisturbed',
+  withSwitch({}, lan => {
+    const a = lan.add({ mac: A });
+    const b = lan.add({ mac: B, receiveBuffers: 0 });
+    const c = lan.add({ mac: C });
+    let received = 0;
+    for (let i = 0; i < 3000; i++) {
+      a.send(ethernetFrame(B, A));
+      a.send(ethernetFrame(C, A));
+      if (i % 20 === 0) lan.run();
+      received += c.receiveAll().length;
+    }
+    lan.run();
+    received += c.receiveAll().length;
+    assert.is(received, 3000);
+    const { queued_frames, overflow_frames } = lan.counters(b);
+    assert.is(queued_frames + overflow_frames, 3000);
+    assert.ok(queued_frames >= 1000 && overflow_frames > 0);
+  }),
+);
+
+test(
+  'Exchange: a frame larger than all buffers the driver ever offers does not block the port',
+  withSwitch({ mtu: 9000 }, lan => {
+    const a = lan.add({ mac: A, mtu: 9000 });
+    const b = lan.add({ mac: B, mtu: 9000, receiveBuffers: 2 });
+    a.send(ethernetFrame(B, A, 5000));
+    a.send(ethernetFrame(B, A, 100, 7));
+    lan.run();
+    assert.equal(b.receiveAll(), []);
+    lan.advance(101_000);
+    assert.equal(
+      b.receiveAll().map(({ frame }) => frame),
+      [ethernetFrame(B, A, 100, 7)],
+    );
+    assert.is(lan.counters(b).refused_frames, 1);
+  }),
+);
+
+test(
+  'Exchange: a receiver whose lock is held gets its frames later, in order; nobody waits for it',
+  withSwitch({}, lan => {
+    const [a, b, c] = [lan.add({ mac: A }), lan.add({ mac: B }), lan.add({ mac: C })];
+    b.device.state.lock.acquire();
+    for (let i = 0; i < 5; i++) a.send(ethernetFrame(B, A, 100, i));
+    a.send(ethernetFrame(C, A));
+    lan.run();
+    assert.is(c.receiveAll().length, 1);
+    assert.equal(b.receiveAll(), []);
+    b.device.state.lock.release();
+    lan.advance(200);
+    assert.equal(
+      b.receiveAll().map(({ frame }) => frame),
+      Array.from({ length: 5 }, (_, i) => ethernetFrame(B, A, 100, i)),
+    );
+    assert.ok(lan.counters(b).busy > 0);
+  }),
+);
+
+test(
+  'Exchange: while a full receiver is locked its senders wait, and no frame is lost',
+  withSwitch({}, lan => {
+    const [a, b] = [lan.add({ mac: A }), lan.add({ mac: B })];
+    b.device.state.lock.acquire();
+    for (let i = 0; i < 1200; i++) {
+      a.send(ethernetFrame(B, A, 100, i));
+      if (i % 100 === 99) lan.advance(10);
+      if (a.transmitQueue.freeCount === 0) break;
+    }
+    lan.advance(10);
+    const sent = 1024 + 176;
+    b.device.state.lock.release();
+    const received = [];
+    for (let i = 0; i < 40; i++) {
+      lan.advance(200);
+      received.push(...b.receiveAll());
+    }
+    assert.is(received.length, sent);
+    assert.equal(
+      received.map(({ frame }) => frame[20]),
+      Array.from({ length: sent }, (_, i) => (i + 20) & 0xff),
+    );
+    assert.ok(lan.counters(a).blocked > 0);
+    assert.is(lan.counters(b).overflow_frames, 0);
+  }),
+);
+
+test(
+  'Exchange: a sender whose lock is held sends later',
+  withSwitch({}, lan => {
+    const [a, b] = [lan.add({ mac: A }), lan.add({ mac: B })];
+    a.device.state.lock.acquire();
+    a.send(ethernetFrame(B, A));
+    lan.run();
+    assert.equal(b.receiveAll(), []);
+    a.device.state.lock.release();
+    lan.advance(200);
+    assert.is(b.receiveAll().length, 1);
+  }),
+);
+
+test(
+  'Engine: ports take turns, so that one that never stops does not starve another',
+  withSwitch({}, lan => {
+    const a = lan.add({ mac: A, guestBytes: 8 * 2 ** 20 });
+    const b = lan.add({ mac: B });
+    const c = lan.add({ mac: C, receiveBuffers: 256 });
+    for (let i = 0; i < 250; i++) a.send(ethernetFrame(C, A, 1500), { kick: i === 249 });
+    b.send(ethernetFrame(C, B));
+    lan.run();
+    const order = c.receiveAll({ repost: false }).map(({ frame }) => sourceOf(frame));
+    assert.is(order.length, 251);
+    assert.ok(order.indexOf(B) < 150, `came after ${order.indexOf(B)} frames`);
+  }),
+);
+
+test(
+  'NicPort: a driver that resets loses what waited for it and goes on afterwards',
+  withSwitch({}, lan => {
+    const a = lan.add({ mac: A });
+    const b = lan.add({ mac: B, receiveBuffers: 0 });
+    a.send(ethernetFrame(B, A, 100, 1));
+    lan.run();
+    b.device.setStatus(0);
+    a.send(ethernetFrame(B, A, 100, 2));
+    lan.run();
+    assert.is(lan.counters(b).inactive_frames, 2);
+    b.start();
+    b.offer();
+    b.receiveQueue.kick();
+    a.send(ethernetFrame(B, A, 100, 3));
+    lan.run();
+    assert.equal(
+      b.receiveAll().map(({ frame }) => frame),
+      [ethernetFrame(B, A, 100, 3)],
+    );
+    b.send(ethernetFrame(A, B));
+    lan.run();
+    assert.is(a.receiveAll().length, 1);
+  }),
+);
+
+test(
+  'NicPort: a driver that breaks the rules must reset; its neighbours go on',
+  withSwitch({}, lan => {
+    const [a, b, c] = [lan.add({ mac: A }), lan.add({ mac: B }), lan.add({ mac: C })];
+    b.receiveQueue.writeDescriptor(b.receiveQueue.descriptors, 0, {
+      at: (2 ** 40) as never,
+      length: 100,
+      flags: 2,
+      next: 0,
+    });
+    a.send(ethernetFrame(B, A));
+    a.send(ethernetFrame(C, A));
+    lan.run();
+    assert.ok(b.device.needsReset);
+    assert.not(a.device.needsReset);
+    assert.is(c.receiveAll().length, 1);
+    assert.is(lan.counters(b).violations, 1);
+    b.start();
+    a.send(ethernetFrame(B, A));
+    lan.run();
+    assert.is(b.receiveAll().length, 1);
+  }),
+);
+
+test(
+  'Engine.detach: a port goes and comes back, the others do not notice',
+  withSwitch({}, lan => {
+    const [a, b, c] = [lan.add({ mac: A }), lan.add({ mac: B }), lan.add({ mac: C })];
+    lan.detach(b);
+    a.send(ethernetFrame(B, A));
+    a.send(ethernetFrame(C, A));
+    b.send(ethernetFrame(A, B), { kick: false });
+    lan.run();
+    assert.is(c.receiveAll().length, 2, 'B is unknown now');
+    lan.attach(b);
+    a.send(ethernetFrame(B, A, 80));
+    lan.run();
+    assert.is(b.receiveAll().length, 1);
+    assert.is(a.receiveAll().length, 1, 'sent while nobody listened');
+    assert.equal(c.receiveAll(), []);
+  }),
+);
+
+test(
+  'NicPort: notifications are asked for before sleeping, interrupts only raised as wanted',
+  withSwitch({}, lan => {
+    for (const without of [0n, 1n << 29n]) {
+      const [a, b] = [
+        lan.add({ mac: A + Number(without), without }),
+        lan.add({ mac: B + Number(without), without }),
+      ];
+      lan.run();
+      a.send(ethernetFrame(b.mac, a.mac), { kick: false });
+      assert.ok(a.transmitQueue.kick(), 'the sleeping switch wants to be notified');
+      b.receiveQueue.wantInterruptAfter(3);
+      b.device.takeInterrupt();
+      lan.run();
+      assert.is(b.device.takeInterrupt(), without !== 0n);
+      a.send(ethernetFrame(b.mac, a.mac));
+      a.send(ethernetFrame(b.mac, a.mac));
+      lan.run();
+      assert.ok(b.device.takeInterrupt());
+      assert.is(b.receiveAll().length, 3);
+    }
+  }),
+);
+
+test(
+  'Network: what is longer than the MTU allows is dropped and counted',
+  withSwitch({ mtu: 1000 }, lan => {
+    const [a, b] = [lan.add({ mac: A }), lan.add({ mac: B })];
+    a.send(ethernetFrame(B, A, 1023));
+    a.send(ethernetFrame(B, A, 1022));
+    lan.run();
+    assert.equal(
+      b.receiveAll().map(({ frame }) => frame.length),
+      [1022],
+    );
+    assert.is(lan.counters(a).oversize_frames, 1);
+  }),
+);
+
+test.run();
