@@ -82,8 +82,8 @@ export class VmSnapshotter {
   }
 
   /** The pause. Synchronous: nothing else of this thread runs meanwhile. */
-  cut(): TransientReport {
-    const report = this.transient.take();
+  cut(cross?: () => void): TransientReport {
+    const report = this.transient.take(cross);
     this.phase = 'cut';
     return report;
   }

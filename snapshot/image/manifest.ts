@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { TsvmmError } from '../../vmm/errors.ts';
+import { diskDescriptionSchema } from '../disk/description.ts';
 
 export const MANIFEST_FILE = 'manifest.json';
 export const FORMAT = 'tsvmm-snapshot';
@@ -33,7 +34,11 @@ const vm = v.strictObject({
   vcpus: v.pipe(count, v.minValue(1), v.maxValue(256)),
   state: file,
   memory,
-  disks: v.array(v.strictObject({ name, path: relativePath })),
+  /** Frozen layers in a folder of their own. */
+  disks: v.pipe(
+    v.array(v.strictObject({ name, path: relativePath, description: diskDescriptionSchema })),
+    v.maxLength(64),
+  ),
 });
 
 export const manifestSchema = v.strictObject({
@@ -49,7 +54,9 @@ export const manifestSchema = v.strictObject({
   /** The resolved cluster file: a restore makes the same VMs, networks and disks of it. */
   configuration: v.unknown(),
   vms: v.pipe(v.array(vm), v.maxLength(4096)),
-  channel: v.optional(file),
+  channel: file,
+  /** What happened when, as `snap inspect --svg` draws it. */
+  timeline: file,
   /** What `snap --format json` printed. */
   report: v.unknown(),
 });

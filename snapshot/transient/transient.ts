@@ -16,6 +16,9 @@ export interface FreezableDisk {
 }
 
 export interface TransientReport {
+  /** Instants of CLOCK_MONOTONIC: the first vCPU was asked to stop, the last one ran again. */
+  readonly suspended_us: number;
+  readonly resumed_us: number;
   /** From the moment the first vCPU is asked to stop until the last one runs again. */
   readonly downtime_us: number;
   /** Until the last vCPU was out of the guest. */
@@ -76,9 +79,9 @@ export class TransientSnapshot {
   /**
    * Pauses the VM, captures it, freezes RAM and disks, and lets it run again (unless it was paused before). Blocks the
    * calling thread for the length of the pause. Throws TSVMM_E_TIMEOUT when a vCPU does not stop; the VM then runs on
-   * as if nothing had been asked.
+   * as if nothing had been asked. `cross` is called at the cut: all is frozen, no device is unlocked yet.
    */
-  take(): TransientReport {
+  take(cross: () => void = () => {}): TransientReport {
     const { machine, capture } = this;
     const wasRunning = machine.state === 'running';
     const begin = monotonic_us();
@@ -116,6 +119,7 @@ export class TransientSnapshot {
     this.saveEagerly();
     const eager = monotonic_us();
 
+    cross();
     capture.unlockDevices();
     this.advance('captured', 'unlocked');
     this.letRun(wasRunning);
@@ -124,6 +128,8 @@ export class TransientSnapshot {
     const controls = machine.threads.map(thread => thread.control);
     const resumed = wasRunning ? Math.max(...controls.map(control => control.resumed_us)) : monotonic_us();
     return {
+      suspended_us: begin,
+      resumed_us: resumed,
       downtime_us: resumed - begin - (eagerBegin - captured),
       kick_us: stopped - begin,
       state_us: Math.max(...controls.map(control => control.captured_us - control.stopped_us)),

@@ -1,0 +1,131 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { TsvmmError } from '../vmm/errors.ts';
+import { IoThread } from '../vmm/io/io-thread.ts';
+import type { Machine } from '../vmm/machine.ts';
+import type { VmSnapshotter as ClusterSnapshotter, SaveProgress } from './cluster/interfaces.ts';
+import type { SaveReport } from './cluster/protocol.ts';
+import { type FrozenDisk, shareLayers } from './disk/share-layers.ts';
+import type { ManifestVm } from './image/manifest.ts';
+import type { SnapshotFolder } from './image/store.ts';
+import type { SaveResult } from './saver/saver.ts';
+import type { SaverMessage } from './saver/saver-thread.ts';
+import { VmSnapshotter } from './vm-snapshotter.ts';
+
+const PROGRESS_INTERVAL_MS = 50;
+
+/** A disk as a snapshot takes it; snapshot/disk's Disk is one. */
+export interface SnapshotDisk {
+  readonly name: string;
+  prepare(): Promise<void>;
+  freeze(): FrozenDisk;
+  seal(): Promise<void>;
+}
+
+interface Attempt {
+  readonly epoch: number;
+  readonly image: SnapshotFolder;
+  readonly snapshotter: VmSnapshotter;
+  readonly frozen: Map<string, FrozenDisk>;
+}
+
+/** One machine's part in cluster snapshots, one after another. Its saver thread starts with the first. */
+export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
+  private readonly machine: Machine;
+  private readonly disks: readonly SnapshotDisk[];
+  private saver: IoThread<SaverMessage, SaveResult> | undefined;
+  private attempt: Attempt | undefined;
+
+  constructor(machine: Machine, disks: readonly SnapshotDisk[]) {
+    this.machine = machine;
+    this.disks = disks;
+  }
+
+  async prepare(epoch: number, image: SnapshotFolder): Promise<void> {
+    this.saver ??= new IoThread(import.meta.url, './saver/saver-thread');
+    await Promise.all(this.disks.map(disk => disk.prepare()));
+    const frozen = new Map<string, FrozenDisk>();
+    const freezable = this.disks.map(disk => ({ freeze: () => void frozen.set(disk.name, disk.freeze()) }));
+    const { cow } = image.options;
+    const snapshotter = await VmSnapshotter.prepare(
+      this.machine,
+      { cow },
+      image.writer,
+      this.saver,
+      freezable,
+    );
+    this.attempt = { epoch, image, snapshotter, frozen };
+  }
+
+  async cut(epoch: number, cross: () => void) {
+    return this.attemptOf(epoch).snapshotter.cut(cross);
+  }
+
+  async save(epoch: number, onProgress: (progress: SaveProgress) => void): Promise<SaveReport> {
+    const { snapshotter, image, frozen } = this.attemptOf(epoch);
+    const ticking = new AbortController();
+    void this.reportProgress(onProgress, ticking.signal);
+    try {
+      const [saved, disks] = await Promise.all([snapshotter.save(), this.saveDisks(image, frozen)]);
+      image.addVm({ ...saved.manifest, disks });
+      return { ...saved.report, disk_bytes: 0 };
+    } finally {
+      ticking.abort();
+    }
+  }
+
+  async abort(epoch: number): Promise<void> {
+    if (this.attempt?.epoch !== epoch) return;
+    const { snapshotter, frozen } = this.attempt;
+    this.attempt = undefined;
+    await snapshotter.abort();
+    // What was frozen stays a layer of the disk; it only has to become one properly.
+    await Promise.all(this.disks.filter(disk => frozen.has(disk.name)).map(disk => disk.seal()));
+  }
+
+  /** Ends the saver thread. The machine's snapshots are over. */
+  async close(): Promise<void> {
+    if (this.attempt !== undefined) await this.abort(this.attempt.epoch);
+    await this.saver?.stop();
+    this.saver = undefined;
+  }
+
+  private saveDisks(
+    image: SnapshotFolder,
+    frozen: ReadonlyMap<string, FrozenDisk>,
+  ): Promise<ManifestVm['disks']> {
+    const vm = this.machine.config.name;
+    return Promise.all(
+      this.disks.map(async disk => {
+        await disk.seal();
+        const path = `vms/${vm}/disks/${disk.name}`;
+        const folder = join(image.writer.folder, path);
+        mkdirSync(folder, { recursive: true, mode: 0o700 });
+        const source = frozen.get(disk.name) as FrozenDisk;
+        return { name: disk.name, path, description: await shareLayers(source, folder) };
+      }),
+    ) as Promise<ManifestVm['disks']>;
+  }
+
+  private async reportProgress(
+    onProgress: (progress: SaveProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { state, chunkCount } = this.machine.cow;
+    const pagesPerChunk = state.chunkSize / 4096;
+    while (!signal.aborted) {
+      onProgress({
+        pages_saved: (chunkCount - state.remaining) * pagesPerChunk,
+        pages_total: chunkCount * pagesPerChunk,
+        cow_faults: state.counters.cow_faults,
+      });
+      await setTimeout(PROGRESS_INTERVAL_MS, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  private attemptOf(epoch: number): Attempt {
+    if (this.attempt?.epoch === epoch) return this.attempt;
+    throw new TsvmmError('TSVMM_E_INTERNAL', `no snapshot of epoch ${epoch} was prepared`);
+  }
+}
