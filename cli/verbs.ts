@@ -2,6 +2,51 @@ import type { VerbEntry } from './verb.ts';
 
 /** All verbs, in the order in which `tsvmm --help` shows them. Each is one module, loaded when it is asked for. */
 export const verbs: Readonly<Record<string, VerbEntry>> = {
+  run: {
+    group: 'Clusters',
+    summary: 'boot a cluster from its file',
+    load: () => import('./verbs/run.ts'),
+  },
+  ps: {
+    group: 'Clusters',
+    summary: 'list the running clusters, or the VMs of one',
+    load: () => import('./verbs/ps.ts'),
+  },
+  pause: {
+    group: 'Clusters',
+    summary: 'pause all VMs of a cluster',
+    load: () => import('./verbs/pause.ts'),
+  },
+  resume: {
+    group: 'Clusters',
+    summary: 'let a paused cluster run on',
+    load: () => import('./verbs/resume.ts'),
+  },
+  stop: {
+    group: 'Clusters',
+    summary: 'end a cluster',
+    load: () => import('./verbs/stop.ts'),
+  },
+  console: {
+    group: 'Looking inside',
+    summary: "attach this terminal to a VM's console",
+    load: () => import('./verbs/console.ts'),
+  },
+  logs: {
+    group: 'Looking inside',
+    summary: 'show what the consoles have said',
+    load: () => import('./verbs/logs.ts'),
+  },
+  events: {
+    group: 'Looking inside',
+    summary: 'follow what happens, as one JSON document per line',
+    load: () => import('./verbs/events.ts'),
+  },
+  stats: {
+    group: 'Looking inside',
+    summary: 'show a live table of counters',
+    load: () => import('./verbs/stats.ts'),
+  },
   image: {
     group: 'Guests and host',
     summary: 'list and build the guest images',

@@ -12,3 +12,5 @@ export const cacheDirectory = (): string => join(homeDirectory(), 'cache');
 export const snapshotsDirectory = (): string => join(homeDirectory(), 'snapshots');
 /** Holds one directory for each running cluster. */
 export const runsDirectory = (): string => join(homeDirectory(), 'run');
+/** What a detached process said last before it ended by an error. */
+export const failureLog = (cluster: string): string => join(homeDirectory(), 'log', `${cluster}.log`);

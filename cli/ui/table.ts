@@ -1,4 +1,4 @@
-import { type Paint, painter } from './color.ts';
+import { type Paint, painter, wantsColor } from './color.ts';
 
 export type Align = 'left' | 'right';
 
@@ -20,3 +20,7 @@ export function table(
       .trimEnd();
   return [paint('bold', line(headings)), ...rows.map(line)].join('\n');
 }
+
+/** The same for stdout, with colours if it wants them. */
+export const styledTable: typeof table = (headings, rows, options = {}) =>
+  table(headings, rows, { paint: painter(wantsColor(process.stdout)), ...options });

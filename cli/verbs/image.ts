@@ -4,9 +4,8 @@ import { guestImages } from '../../guest-images/registry.ts';
 import { ensureImage } from '../image/ensure.ts';
 import { findImage, imageStore } from '../image/images.ts';
 import { abortOnSignals } from '../ui/abort.ts';
-import { painter, wantsColor } from '../ui/color.ts';
 import { type FormatOptions, formatOption, print, printJson } from '../ui/output.ts';
-import { table } from '../ui/table.ts';
+import { styledTable } from '../ui/table.ts';
 import { humanSize, humanSpan } from '../ui/units.ts';
 
 export function define(command: Command): void {
@@ -60,8 +59,7 @@ async function listImages({ format }: FormatOptions): Promise<void> {
     image.built === null ? '-' : `${humanSpan(Date.now() - Date.parse(image.built))} ago`,
     image.summary,
   ]);
-  const paint = painter(wantsColor(process.stdout));
-  print(table(['IMAGE', 'STATE', 'SIZE', 'BUILT', 'WHAT IT IS'], rows, { paint }));
+  print(styledTable(['IMAGE', 'STATE', 'SIZE', 'BUILT', 'WHAT IT IS'], rows));
 }
 
 interface BuildOptions extends FormatOptions {

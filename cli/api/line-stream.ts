@@ -1,0 +1,36 @@
+import type { ServerResponse } from 'node:http';
+
+/** A client that reads slower than we write may leave this much unread before lines are dropped. */
+const MOST_BUFFERED_BYTES = 4 * 1024 * 1024;
+
+/** Lines of JSON to a client. */
+export class LineStream {
+  /** Aborts when the client has gone, or the server is closing. */
+  readonly signal: AbortSignal;
+  private readonly response: ServerResponse;
+  private readonly controller = new AbortController();
+  private dropped = 0;
+
+  constructor(response: ServerResponse) {
+    this.response = response;
+    this.signal = this.controller.signal;
+    response.on('close', () => this.finish());
+  }
+
+  /** Asks the handler to come to its end. */
+  finish(): void {
+    this.controller.abort();
+  }
+
+  /** Never blocks: what a slow client leaves no room for is dropped, and the client told how much that was. */
+  write(value: unknown): void {
+    if (this.response.destroyed) return;
+    if (this.response.writableLength > MOST_BUFFERED_BYTES) {
+      this.dropped++;
+      return;
+    }
+    if (this.dropped > 0) this.response.write(`${JSON.stringify({ dropped: this.dropped })}\n`);
+    this.dropped = 0;
+    this.response.write(`${JSON.stringify(value)}\n`);
+  }
+}

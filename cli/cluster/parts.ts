@@ -1,0 +1,57 @@
+import type { EventEmitter } from 'node:events';
+import type { DevicePlug } from '../../vmm/devices/plug.ts';
+import type { MachineExit, MachineState, MachineStats } from '../../vmm/machine.ts';
+import type { ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
+
+/** What a cluster asks of a machine; vmm/machine.ts is one. */
+export interface ClusterMachine extends EventEmitter<{ console: [Uint8Array]; exit: [MachineExit] }> {
+  readonly state: MachineState;
+  readonly stats: MachineStats;
+  start(): void;
+  pause(): Promise<void>;
+  resume(): void;
+  stop(): Promise<void>;
+  consoleInput(bytes: Uint8Array): void;
+}
+
+/** What a machine is made of. */
+export interface MachineRecipe {
+  readonly name: string;
+  /** The kernel or image, and the initial RAM disk. */
+  readonly bootFile: string;
+  readonly initrd?: string;
+  /** Without the words that announce the machine's devices. */
+  readonly cmdline: string;
+  readonly memory_bytes: number;
+  readonly vcpus: number;
+  readonly devices: readonly DevicePlug[];
+}
+
+/** The networks of a running cluster. */
+export interface ClusterNetworks {
+  /** A device for each NIC of the VM, in the order of the file. */
+  createNics(vm: ResolvedVm): Promise<readonly DevicePlug[]>;
+  /** Counters for `tsvmm stats`, by network. */
+  stats(): Readonly<Record<string, unknown>>;
+  /** Removes taps and ends threads; the machines have been stopped. */
+  close(): Promise<void>;
+}
+
+/** The disks of a running cluster. */
+export interface ClusterDisks {
+  /** A device for each disk of the VM, in the order of the file. */
+  createDisks(vm: ResolvedVm): Promise<readonly DevicePlug[]>;
+  /** Counters for `tsvmm stats`, by "vm/disk". */
+  stats(): Readonly<Record<string, unknown>>;
+  close(): Promise<void>;
+}
+
+/** What a cluster is composed of. Tests bring their own; open-parts.ts has the real ones. */
+export interface ClusterParts {
+  createMachine(recipe: MachineRecipe): Promise<ClusterMachine>;
+  createRng(): DevicePlug;
+  openNetworks(cluster: ResolvedCluster): Promise<ClusterNetworks>;
+  openDisks(cluster: ResolvedCluster): Promise<ClusterDisks>;
+  /** Path of the file that a VM boots. Images are built if they are missing. */
+  bootFile(vm: ResolvedVm): Promise<string>;
+}
