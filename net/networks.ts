@@ -50,6 +50,8 @@ const DEFAULT_RING_BYTES = 4 * 2 ** 20;
 export class Networks {
   /** Counters and epochs of all ports, by PortStatus order or by NicPlug.portId. */
   readonly table = new PortTable(PortTable.allocate());
+  /** Called with what the thread's extension says unasked. */
+  onNotice: (notice: unknown) => void = () => {};
   private readonly registry = new Registry();
   private readonly threadModule: ThreadModule;
   private thread: IoThread<NetMessage, unknown> | undefined;
@@ -181,7 +183,10 @@ export class Networks {
   private request(message: NetMessage): Promise<unknown> {
     const { callerUrl, relative } = this.threadModule;
     const setup = { table: this.table.buffers } satisfies NetThreadSetup;
-    this.thread ??= new IoThread<NetMessage, unknown>(callerUrl, relative, setup);
+    if (this.thread === undefined) {
+      this.thread = new IoThread<NetMessage, unknown>(callerUrl, relative, setup);
+      this.thread.onNotice = notice => this.onNotice(notice);
+    }
     return this.thread.request(message);
   }
 }

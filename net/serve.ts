@@ -1,4 +1,4 @@
-import { serveIoThread } from '../vmm/io/io-thread.ts';
+import { type Notify, serveIoThread } from '../vmm/io/io-thread.ts';
 import { TimerFd } from '../vmm/io/timer-fd.ts';
 import { Engine } from './engine.ts';
 import type { NetMessage, NetThreadSetup } from './messages.ts';
@@ -6,9 +6,9 @@ import { NetService } from './service.ts';
 
 /**
  * Something that works in the net thread beside the switch: it gets the engine, to set its markers or look at waiting
- * frames, and answers the messages that Networks.extension() sends, between turns.
+ * frames, and answers the messages that Networks.extension() sends, between turns; `notify` reaches Networks.onNotice.
  */
-export type NetExtension = (engine: Engine) => (body: unknown) => unknown;
+export type NetExtension = (engine: Engine, notify: Notify) => (body: unknown) => unknown;
 
 const clock_us = () => performance.now() * 1000;
 
@@ -17,10 +17,10 @@ const clock_us = () => performance.now() * 1000;
  * notifies, a tap has frames, a timer is due or the control side has a message.
  */
 export function serveNet(extend: NetExtension = () => () => undefined): void {
-  serveIoThread<NetMessage, NetThreadSetup>((loop, { table }) => {
+  serveIoThread<NetMessage, NetThreadSetup>((loop, { table }, notify) => {
     const engine = new Engine({ descriptors: loop, clock_us });
     const service = new NetService(engine, table);
-    const extension = extend(engine);
+    const extension = extend(engine, notify);
     const timer = new TimerFd();
     let timerSet_us = Number.POSITIVE_INFINITY;
     loop.add(timer.fd, () => {

@@ -15,6 +15,12 @@ interface Request {
   readonly body: unknown;
 }
 type Reply = { readonly id: number } & ({ readonly result: unknown } | { readonly error: SerializedError });
+/** What the thread says without being asked. */
+interface Notice {
+  readonly notice: unknown;
+}
+/** Sends a notice to the control side. Allocates: not for every frame or request. */
+export type Notify = (notice: unknown) => void;
 interface IoThreadData {
   readonly port: MessagePort;
   readonly doorbell: number;
@@ -32,6 +38,8 @@ export class IoThread<Message, Result = void> {
   private readonly waiting = new Map<number, { resolve: (r: Result) => void; reject: (e: Error) => void }>();
   private nextId = 0;
   private failure: Error | undefined;
+  /** Called with each notice of the thread. */
+  onNotice: (notice: unknown) => void = () => {};
   /** Settles when the thread has ended; rejects when it ended by an error. */
   readonly ended: Promise<void>;
 
@@ -41,7 +49,10 @@ export class IoThread<Message, Result = void> {
     this.port = port1;
     const data: IoThreadData = { port: port2, doorbell: this.doorbell, setup };
     this.worker = startThread(callerUrl, relative, { workerData: data, transferList: [port2] });
-    this.port.on('message', (reply: Reply) => this.settle(reply));
+    this.port.on('message', (message: Reply | Notice) => {
+      if ('notice' in message) this.onNotice(message.notice);
+      else this.settle(message);
+    });
     this.port.unref();
     this.ended = new Promise((resolve, reject) => {
       this.worker.on('error', error => {
@@ -96,15 +107,15 @@ export class IoThread<Message, Result = void> {
 }
 
 /**
- * Runs the calling worker thread as an I/O thread, until stop(). `start` gets the loop and the thread's set-up value
- * and returns what handles the messages; what a handler throws is the reply.
+ * Runs the calling worker thread as an I/O thread, until stop(). `start` gets the loop, the thread's set-up value and a
+ * way to speak unasked, and returns what handles the messages; what a handler throws is the reply.
  */
 export function serveIoThread<Message, Setup = unknown>(
-  start: (loop: EventLoop, setup: Setup) => (message: Message) => unknown,
+  start: (loop: EventLoop, setup: Setup, notify: Notify) => (message: Message) => unknown,
 ): void {
   const { port, doorbell, setup } = workerData as IoThreadData;
   const loop = new EventLoop();
-  const handle = start(loop, setup as Setup);
+  const handle = start(loop, setup as Setup, notice => port.postMessage({ notice } satisfies Notice));
   loop.add(doorbell, () => {
     drainEventFd(doorbell);
     for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
