@@ -273,15 +273,16 @@ export class Exchange {
     return false;
   }
 
-  /** The receiver may have made its cut: what is not ahead of it any more joins its backlog, in order. */
+  /**
+   * The receiver may have made its cut: what was held for it goes before all that came since, which is what its backlog
+   * holds (a frame is only held when it is first in line).
+   */
   private releaseHeld(port: Port): void {
     const { held, backlog } = port;
-    for (let id = held.head; id !== NONE; id = held.head) {
-      if (this.markers.verdict(this.pool.epoch(id), port.epoch) === Verdict.hold) {
-        this.retryAt(port, this.now_us + RETRY_US);
-        return;
-      }
-      backlog.append(held.shift());
+    if (this.markers.verdict(this.pool.epoch(held.head), port.epoch) === Verdict.hold) {
+      this.retryAt(port, this.now_us + RETRY_US);
+    } else {
+      backlog.prepend(held);
     }
   }
 }
