@@ -6,7 +6,7 @@ const CLOCK_MONOTONIC = 1;
 const TFD_FLAGS = 0o2004000; // TFD_CLOEXEC | TFD_NONBLOCK
 
 /** timerfd_settime(2), flattened. */
-const itimerspec = struct('itimerspec', {
+export const itimerspec = struct('itimerspec', {
   interval_seconds: usize,
   interval_nanoseconds: usize,
   value_seconds: usize,

@@ -1,7 +1,7 @@
 import { checked, errno } from '../ffi/errno.ts';
 import { backend } from '../ffi/index.ts';
 import { close, ioctlBuffer, read } from '../ffi/libc.ts';
-import { struct, u8, u32, u64, usize } from '../ffi/struct.ts';
+import { struct, u8, u64, usize } from '../ffi/struct.ts';
 import { type Hva, hva } from './address.ts';
 
 /** Structs of linux/userfaultfd.h. */
@@ -34,7 +34,7 @@ export const uffdioWriteprotect = struct('uffdio_writeprotect', {
 });
 export const uffdMsg = struct(
   'uffd_msg',
-  { event: u8, 'arg.pagefault.flags': u32, 'arg.pagefault.address': usize },
+  { event: u8, 'arg.pagefault.flags': usize, 'arg.pagefault.address': usize },
   { 'arg.pagefault.flags': 8, 'arg.pagefault.address': 16, size: 32 },
 );
 

@@ -11,6 +11,7 @@ const headers = [
   'elf.h',
   'signal.h',
   'sys/epoll.h',
+  'sys/timerfd.h',
   'sys/uio.h',
   'linux/kvm.h',
   'linux/if_tun.h',
@@ -19,9 +20,15 @@ const headers = [
   'linux/virtio_net.h',
 ];
 
-/** No package installs xen/include/public/arch-x86/hvm/start_info.h everywhere: these are its words. */
+/**
+ * What not every machine has a header for: xen/include/public/arch-x86/hvm/start_info.h, and what older kernel headers
+ * lack.
+ */
 const declarations = `
   #include <stdint.h>
+  #ifndef UFFDIO_MOVE
+  struct uffdio_move { uint64_t dst, src, len, mode; int64_t move; };
+  #endif
   struct hvm_start_info { uint32_t magic, version, flags, nr_modules; uint64_t modlist_paddr, cmdline_paddr, rsdp_paddr,
     memmap_paddr; uint32_t memmap_entries, reserved; };
   struct hvm_memmap_table_entry { uint64_t addr, size; uint32_t type, reserved; };`;
@@ -31,6 +38,12 @@ const ours = new Set(['receive_filter']);
 
 /** Where the header's name of a field is another than the specification's, which the layout has. */
 const headerNames: Record<string, Record<string, string>> = {
+  itimerspec: {
+    interval_seconds: 'it_interval.tv_sec',
+    interval_nanoseconds: 'it_interval.tv_nsec',
+    value_seconds: 'it_value.tv_sec',
+    value_nanoseconds: 'it_value.tv_nsec',
+  },
   uffdio_writeprotect: { start: 'range.start', len: 'range.len' },
   virtio_blk_config: {
     geometry_cylinders: 'geometry.cylinders',
