@@ -1,8 +1,7 @@
-import type { Command } from 'commander';
 import { exitCodes, TsvmmError } from '../vmm/errors.ts';
+import { createCommand } from './create-command.ts';
 import { reportError } from './ui/error-report.ts';
 import { suggest } from './ui/suggest.ts';
-import type { VerbModule } from './verb.ts';
 import { verbs } from './verbs.ts';
 
 /** Runs `tsvmm` with these arguments, prints an error if there is one, and answers the exit code. Never throws. */
@@ -49,17 +48,6 @@ async function runVerb(name: string, words: readonly string[]): Promise<void> {
     if (error.code === 'commander.help') process.exitCode = exitCodes.usage;
     else throw usageError(name, error.message);
   }
-}
-
-/** The verb as a command that throws instead of printing errors and leaving the process. */
-export function createCommand(command: Command, summary: string, verb: VerbModule): Command {
-  command
-    .description(summary)
-    .exitOverride()
-    .configureOutput({ outputError: () => {} })
-    .helpOption('-h, --help', 'show this help');
-  verb.define(command);
-  return command;
 }
 
 function unknownVerb(name: string): TsvmmError {

@@ -57,4 +57,14 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: 'check a cluster file and print it fully resolved',
     load: () => import('./verbs/validate.ts'),
   },
+  doctor: {
+    group: 'Guests and host',
+    summary: 'check whether this host can run virtual machines',
+    load: () => import('./verbs/doctor.ts'),
+  },
+  completion: {
+    group: 'Guests and host',
+    summary: 'print the completion script of a shell',
+    load: () => import('./verbs/completion.ts'),
+  },
 };

@@ -5,8 +5,11 @@ import type { EpochSwitch, SwitchListener, SwitchRecording } from '../../../snap
 import { PortEpochs } from '../../../snapshot/cluster/port-epochs.ts';
 import type { DrainResult, EpochMessage, EpochNotice } from './messages.ts';
 
-/** Number of a port in the switch, while it is plugged in. */
-export type PortNumbers = ReadonlyMap<string, () => number | undefined>;
+/** The ports of a cluster by name, and their numbers in the switch while they are plugged in. */
+export interface PortNumbers {
+  keys(): Iterable<string>;
+  get(port: string): number | undefined;
+}
 
 /** The switch of this process, as the coordination of snapshots sees it. */
 export class NetEpochSwitch implements EpochSwitch {
@@ -70,7 +73,7 @@ export class NetEpochSwitch implements EpochSwitch {
   }
 
   private numberOf(port: string): number | undefined {
-    return this.ports.get(port)?.();
+    return this.ports.get(port);
   }
 
   private send(message: EpochMessage): Promise<unknown> {
