@@ -19,10 +19,10 @@ import { TsvmmError } from '../../vmm/errors.ts';
 import {
   type ChannelState,
   MAXIMUM_CHANNEL_BYTES,
-  MAXIMUM_FRAME_BYTES,
   MAXIMUM_FRAME_COUNT,
   MAXIMUM_PORT_COUNT,
-  MINIMUM_FRAME_BYTES,
+  MAXIMUM_RECORD_BYTES,
+  MINIMUM_RECORD_BYTES,
   type RecordedFrame,
 } from './channel.ts';
 import { MAXIMUM_EPOCH } from './filter.ts';
@@ -186,7 +186,7 @@ class BodyReader {
     const sender = this.port(header.readUInt16LE(4));
     const receiver = this.port(header.readUInt16LE(6));
     const epoch = header.readUInt32LE(8);
-    if (length < MINIMUM_FRAME_BYTES || length > MAXIMUM_FRAME_BYTES)
+    if (length < MINIMUM_RECORD_BYTES || length > MAXIMUM_RECORD_BYTES)
       throw corrupt(`a frame of ${length} bytes`);
     if (sender === receiver) throw corrupt(`a frame from "${sender}" to itself`);
     if (epoch >= this.epoch) throw corrupt(`a frame of epoch ${epoch}, which is not before the cut`);

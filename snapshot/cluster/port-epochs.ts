@@ -1,7 +1,10 @@
+import { OUTSIDE } from './filter.ts';
+
 /**
  * The epoch of every port of a switch, one word each in shared memory. A word is raised by the thread that cuts the
- * VM (which holds the lock of the port's device then), and by the switch's thread when an attempt is aborted; it is
- * read by the switch's thread under the device's lock. Sequentially consistent, and it never goes down: whoever of the two comes later changes nothing.
+ * VM, which holds the lock of the port's device then, and when an attempt is aborted; the switch's thread reads it
+ * under the device's lock. Sequentially consistent, and it never goes down: of two that raise, the later one changes
+ * nothing.
  */
 export class PortEpochs {
   readonly buffer: SharedArrayBuffer;
@@ -20,9 +23,9 @@ export class PortEpochs {
     return Atomics.load(this.words, port);
   }
 
-  /** Raises the port to `epoch`, unless it is there or further. */
+  /** Raises the port to `epoch`, unless it is there or further, or leads outside. */
   raise(port: number, epoch: number): void {
-    for (let seen = Atomics.load(this.words, port); seen < epoch; ) {
+    for (let seen = this.of(port); seen !== OUTSIDE && seen < epoch; ) {
       const before = Atomics.compareExchange(this.words, port, seen, epoch);
       if (before === seen) return;
       seen = before;

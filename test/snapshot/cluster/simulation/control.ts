@@ -4,11 +4,11 @@ import { Coordinator } from '../../../../snapshot/cluster/coordinator.ts';
 import type { Command, Input, SnapshotEvent } from '../../../../snapshot/cluster/protocol.ts';
 import type { SerializedError } from '../../../../vmm/errors.ts';
 import type { EventQueue } from './events.ts';
-import type { Oracle } from './oracle.ts';
+import { frameIdOf, type Oracle } from './oracle.ts';
 import type { Participant } from './participant.ts';
 import type { Random } from './random.ts';
 import type { Fault, Scenario } from './scenario.ts';
-import { frameIdOf, type SimulatedSwitch, type SwitchPort } from './switch.ts';
+import type { SimulatedSwitch, SwitchPort } from './switch.ts';
 import { Violation } from './violation.ts';
 import { type Body, copyVmState, type VmState } from './vm.ts';
 
@@ -208,8 +208,7 @@ export class ControlPlane {
         this.recordChannel(network, epoch);
         break;
       case 'abort-switch':
-        network.abort(epoch);
-        this.tell({ kind: 'switch-aborted', epoch });
+        network.abort(epoch, () => this.tell({ kind: 'switch-aborted', epoch }));
         break;
     }
   }
@@ -244,7 +243,7 @@ export class ControlPlane {
     const vms = [...draft.states.keys()];
     const ports = new Set(this.portsOf(vms).map(port => port.name));
     const channel = amongPorts(draft.channel, ports);
-    if (!this.isBlind) this.world.oracle.checkSnapshot(epoch, vms, channel, frameIdOf);
+    if (!this.isBlind) this.world.oracle.checkSnapshot(epoch, vms, channel);
     const { frames } = decodeChannel(encodeChannel(channel), { epoch, ports });
     this.snapshots.push({
       epoch,

@@ -1,22 +1,49 @@
-import type { ChannelState } from '../../../../snapshot/cluster/channel.ts';
+import {
+  type ChannelState,
+  MINIMUM_RECORD_BYTES,
+  NET_HEADER_BYTES,
+} from '../../../../snapshot/cluster/channel.ts';
 import type { Verdict } from '../../../../snapshot/cluster/filter.ts';
+import type { PassingFrame } from './marker-gate.ts';
 import { Violation } from './violation.ts';
 import type { Body } from './vm.ts';
 
 /** What became of a frame. */
 const Fate = { inFlight: 0, received: 1, lost: 2, dropped: 3 } as const;
 
-export interface SimulatedFrame {
+/** Of the Ethernet frame: just enough to carry its number. */
+export const FRAME_BYTES = MINIMUM_RECORD_BYTES - NET_HEADER_BYTES + 4;
+
+export class SimulatedFrame implements PassingFrame {
   readonly id: number;
   readonly link: Link;
   /** Counts the frames of the link, in the order in which they were sent. */
   readonly seq: number;
-  readonly body: Body;
-  readonly length: number;
   readonly epoch: number;
+  readonly body: Body;
+  readonly length = FRAME_BYTES;
   /** Only under a broken rule: what was decided too early. */
-  verdict?: Verdict;
+  verdict: Verdict | undefined;
+
+  constructor(id: number, link: Link, epoch: number, body: Body) {
+    this.id = id;
+    this.link = link;
+    this.seq = link.fates.length;
+    this.epoch = epoch;
+    this.body = body;
+  }
+
+  get bytes(): Uint8Array {
+    const bytes = Buffer.alloc(NET_HEADER_BYTES + FRAME_BYTES);
+    bytes.writeUInt32LE(this.id, MINIMUM_RECORD_BYTES);
+    return bytes;
+  }
+
+  makePrivate(): void {}
 }
+
+export const frameIdOf = (bytes: Uint8Array) =>
+  new DataView(bytes.buffer, bytes.byteOffset).getUint32(MINIMUM_RECORD_BYTES, true);
 
 export interface LinkEnd {
   readonly name: string;
@@ -53,9 +80,9 @@ export class Oracle {
     this.isFifo = isFifo;
   }
 
-  sent(sender: LinkEnd, receiver: LinkEnd, epoch: number, body: Body, length: number): SimulatedFrame {
+  sent(sender: LinkEnd, receiver: LinkEnd, epoch: number, body: Body): SimulatedFrame {
     const link = this.link(sender, receiver);
-    const frame = { id: this.frames.length, link, seq: link.fates.length, body, length, epoch };
+    const frame = new SimulatedFrame(this.frames.length, link, epoch, body);
     link.fates.push(Fate.inFlight);
     this.frames.push(frame);
     return frame;
@@ -96,19 +123,14 @@ export class Oracle {
   }
 
   /** The snapshot of `epoch` is published with this channel state. */
-  checkSnapshot(
-    epoch: number,
-    vms: readonly number[],
-    channel: ChannelState,
-    idOf: (bytes: Uint8Array) => number,
-  ) {
+  checkSnapshot(epoch: number, vms: readonly number[], channel: ChannelState): void {
     const cut = this.cuts.get(epoch);
     const uncut = vms.find(vm => !cut?.vms.has(vm));
     if (cut === undefined || uncut !== undefined)
       throw new Violation(`vm${uncut} was never cut for ${epoch}`);
     const recorded = new Map<Link, number[]>();
     for (const { sender, receiver, bytes } of channel.frames) {
-      const frame = this.frames[idOf(bytes)];
+      const frame = this.frames[frameIdOf(bytes)];
       if (frame?.link.sender.name !== sender || frame.link.receiver.name !== receiver)
         throw new Violation(`a frame is recorded that was never sent from ${sender} to ${receiver}`);
       const list = recorded.get(frame.link);

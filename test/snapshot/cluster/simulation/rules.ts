@@ -1,5 +1,5 @@
-import { filterFrame } from '../../../../snapshot/cluster/filter.ts';
-import { type HeldLimits, HeldQueue } from '../../../../snapshot/cluster/held-queue.ts';
+import { type HeldLimits, HeldQueue } from './held-queue.ts';
+import { type GateListener, MarkerGate } from './marker-gate.ts';
 import type { SimulatedFrame } from './oracle.ts';
 
 /** The public side of HeldQueue, so that a test can put a broken one in its place. */
@@ -10,15 +10,14 @@ export type HeldFrames = Pick<HeldQueue<SimulatedFrame>, keyof HeldQueue<Simulat
  * breaks one rule and expects the oracle to notice.
  */
 export interface Rules {
-  readonly filter: typeof filterFrame;
+  readonly newGate: (listener: GateListener) => MarkerGate;
   readonly newHeldQueue: (limits: HeldLimits) => HeldFrames;
   /** Frames are judged when they are copied to the receiver, not when they arrive at its port. */
   readonly judgesAtDelivery: boolean;
+  /** What was held goes before what waits in the backlog. */
   readonly deliversHeldFirst: boolean;
   /** What a drain looks through. */
   readonly drains: { readonly held: boolean; readonly backlog: boolean; readonly delayed: boolean };
-  /** The drain ends the recording in the same instant. */
-  readonly closesRecording: boolean;
   /** The ports cross in the instant in which the state is taken, all of them. */
   readonly crossesAtCut: boolean;
   readonly crossesAllPorts: boolean;
@@ -31,12 +30,11 @@ export interface Rules {
 }
 
 export const soundRules: Rules = {
-  filter: filterFrame,
+  newGate: listener => new MarkerGate(listener),
   newHeldQueue: limits => new HeldQueue(limits),
   judgesAtDelivery: true,
   deliversHeldFirst: true,
   drains: { held: true, backlog: true, delayed: true },
-  closesRecording: true,
   crossesAtCut: true,
   crossesAllPorts: true,
   locksWhilePaused: true,

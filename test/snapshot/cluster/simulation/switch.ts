@@ -1,20 +1,13 @@
-import { ChannelRecorder, type ChannelState } from '../../../../snapshot/cluster/channel.ts';
-import {
-  FilterMode,
-  type FilterModeName,
-  NOT_RECORDING,
-  OUTSIDE,
-  Verdict,
-} from '../../../../snapshot/cluster/filter.ts';
+import type { ChannelState } from '../../../../snapshot/cluster/channel.ts';
+import { type FilterModeName, OUTSIDE, Verdict } from '../../../../snapshot/cluster/filter.ts';
 import { PortEpochs } from '../../../../snapshot/cluster/port-epochs.ts';
 import type { EventQueue } from './events.ts';
-import type { LinkEnd, Oracle, SimulatedFrame } from './oracle.ts';
+import type { MarkerGate } from './marker-gate.ts';
+import { FRAME_BYTES, type LinkEnd, type Oracle, type SimulatedFrame } from './oracle.ts';
 import type { Random } from './random.ts';
 import type { HeldFrames, Rules } from './rules.ts';
 import type { Scenario } from './scenario.ts';
 import type { Body } from './vm.ts';
-
-export const FRAME_BYTES = 30;
 
 export interface SwitchPort extends LinkEnd {
   readonly index: number;
@@ -30,13 +23,12 @@ export interface SwitchPort extends LinkEnd {
   isLocked: boolean;
   /** Has no buffers until then. */
   stalledUntil_us: number;
-  hasAskedFor: number;
 }
 
 export interface SwitchClients {
   receive(port: SwitchPort, frame: SimulatedFrame): void;
-  newerMarker(port: SwitchPort, epoch: number): void;
-  heldFull(port: SwitchPort, epoch: number): void;
+  newerMarker(port: string, epoch: number): void;
+  heldFull(port: string, epoch: number): void;
   note(text: () => string): void;
 }
 
@@ -47,12 +39,7 @@ export class SimulatedSwitch {
   private readonly portsByVm = new Map<number, readonly SwitchPort[]>();
   private readonly delayed = new Set<SimulatedFrame>();
   private readonly lastDue = new Map<object, number>();
-  private mode: FilterMode = FilterMode.off;
-  private recordingEpoch: number = NOT_RECORDING;
-  private recorder = new ChannelRecorder(0);
-  /** The last attempt opened, and the last one closed: messages of earlier ones are late duplicates. */
-  private openEpoch = 0;
-  private closedEpoch = 0;
+  private readonly gate: MarkerGate;
   private isDead = false;
   private readonly scenario: Scenario;
   private readonly rules: Rules;
@@ -63,7 +50,7 @@ export class SimulatedSwitch {
   lossShare: number;
 
   constructor(
-    ports: Omit<SwitchPort, 'held' | 'backlog' | 'isLocked' | 'stalledUntil_us' | 'hasAskedFor'>[],
+    ports: Omit<SwitchPort, 'held' | 'backlog' | 'isLocked' | 'stalledUntil_us'>[],
     world: { scenario: Scenario; rules: Rules; events: EventQueue; random: Random; oracle: Oracle },
     clients: SwitchClients,
   ) {
@@ -73,6 +60,7 @@ export class SimulatedSwitch {
     this.random = world.random;
     this.oracle = world.oracle;
     this.clients = clients;
+    this.gate = this.rules.newGate(clients);
     this.lossShare = world.scenario.lossShare;
     this.epochs = new PortEpochs(PortEpochs.allocate(ports.length));
     const limits = {
@@ -85,7 +73,6 @@ export class SimulatedSwitch {
       backlog: [],
       isLocked: false,
       stalledUntil_us: 0,
-      hasAskedFor: 0,
     }));
     for (const port of this.ports) if (port.vm < 0) this.epochs.assign(port.index, OUTSIDE);
     for (const port of this.ports) this.portsByVm.set(port.vm, [...this.portsOf(port.vm), port]);
@@ -104,7 +91,7 @@ export class SimulatedSwitch {
   send(port: SwitchPort, body: Body, receivers: readonly SwitchPort[]): void {
     const epoch = this.epochs.of(port.index);
     for (const receiver of receivers) {
-      const frame = this.oracle.sent(port, receiver, epoch, body, FRAME_BYTES);
+      const frame = this.oracle.sent(port, receiver, epoch, body);
       this.clients.note(() => `${port.name} sends #${frame.id} to ${receiver.name}, marker ${epoch}`);
       if (this.random.chance(this.lossShare)) this.oracle.lost(frame);
       else this.delay(frame, receiver);
@@ -112,11 +99,7 @@ export class SimulatedSwitch {
   }
 
   open(epoch: number, mode: FilterModeName): void {
-    if (epoch <= this.closedEpoch || epoch <= this.openEpoch) return;
-    this.openEpoch = epoch;
-    this.mode = FilterMode[mode];
-    this.recordingEpoch = epoch;
-    this.recorder = new ChannelRecorder(epoch);
+    this.gate.open(epoch, mode);
   }
 
   release(vm: number): void {
@@ -124,34 +107,33 @@ export class SimulatedSwitch {
     this.kickAll();
   }
 
-  /** All ports have crossed: records what still waits, and closes the recording. Undefined: it came too late. */
+  /** Undefined: it came too late. */
   drain(epoch: number): ChannelState | undefined {
-    if (epoch !== this.recordingEpoch) return undefined;
     const { drains } = this.rules;
-    for (const port of this.ports) {
-      if (drains.held) for (const frame of port.held) this.recordWaiting(frame, port);
-      if (drains.backlog) for (const frame of port.backlog) this.recordWaiting(frame, port);
-    }
-    if (drains.delayed) {
-      for (const frame of this.delayed) this.recordWaiting(frame, this.receiverOf(frame));
-    }
-    this.closedEpoch = epoch;
-    if (this.rules.closesRecording) this.recordingEpoch = NOT_RECORDING;
-    return this.recorder.finish();
+    return this.gate.drain(epoch, visit => {
+      const show = (frame: SimulatedFrame) => visit(frame, frame.link.sender.name, frame.link.receiver.name);
+      for (const port of this.ports) {
+        if (drains.held) for (const frame of port.held) show(frame);
+        if (drains.backlog) port.backlog.forEach(show);
+      }
+      if (drains.delayed) this.delayed.forEach(show);
+    });
   }
 
-  abort(epoch: number): void {
-    if (epoch < this.openEpoch) return;
-    this.openEpoch = epoch;
-    this.closedEpoch = epoch;
-    this.recordingEpoch = NOT_RECORDING;
-    if (this.rules.abortEndsHolding) this.mode = FilterMode.off;
-    for (const port of this.ports) {
-      if (port.vm >= 0 && this.rules.abortRaisesPorts) this.epochs.raise(port.index, epoch);
-      if (!this.rules.abortDeliversHeld) this.discardHeld(port);
-      this.service(port);
+  /** The filter goes off at once; the control side raises the ports' epochs after that, one by one. */
+  abort(epoch: number, done: () => void): void {
+    if (this.rules.abortEndsHolding && !this.gate.abort(epoch)) return;
+    if (this.rules.abortRaisesPorts) {
+      for (const port of this.ports) {
+        this.events.after(this.random.between(0, 9), () => this.epochs.raise(port.index, epoch));
+      }
     }
-    this.kickAll();
+    if (!this.rules.abortDeliversHeld) for (const port of this.ports) this.discardHeld(port);
+    this.events.after(10, () => {
+      this.serviceAll();
+      this.kickAll();
+      done();
+    });
   }
 
   lock(vm: number): void {
@@ -183,7 +165,7 @@ export class SimulatedSwitch {
 
   /** Puts a recorded frame before everything else; restores begin with this. */
   preload(sender: SwitchPort, receiver: SwitchPort, body: Body): void {
-    const frame = this.oracle.sent(sender, receiver, this.epochs.of(sender.index), body, FRAME_BYTES);
+    const frame = this.oracle.sent(sender, receiver, this.epochs.of(sender.index), body);
     receiver.backlog.push(frame);
   }
 
@@ -214,10 +196,9 @@ export class SimulatedSwitch {
   }
 
   private mayOffer(sender: SwitchPort, receiver: SwitchPort): boolean {
-    if (this.mode !== FilterMode.hold || receiver.vm < 0) return true;
-    const epoch = this.epochs.of(sender.index);
-    if (epoch <= this.epochs.of(receiver.index) || receiver.held.accepts(FRAME_BYTES)) return true;
-    this.clients.heldFull(receiver, epoch);
+    const verdict = this.gate.verdict(this.epochs.of(sender.index), this.epochs.of(receiver.index));
+    if (verdict !== Verdict.hold || receiver.held.accepts(FRAME_BYTES)) return true;
+    this.gate.held(receiver.name, true);
     return false;
   }
 
@@ -251,10 +232,10 @@ export class SimulatedSwitch {
   private service(port: SwitchPort): void {
     while (!this.isDead && !port.isLocked && port.isPlugged) {
       if (port.stalledUntil_us > this.events.now_us) return;
-      const released = port.held.releasable(this.epochs.of(port.index));
-      const isHeldTurn =
-        released !== undefined && (this.rules.deliversHeldFirst || port.backlog.length === 0);
-      const frame = isHeldTurn ? released : port.backlog[0];
+      const { head } = port.held;
+      const isReleased = head !== undefined && this.judge(head, port) !== Verdict.hold;
+      const isHeldTurn = isReleased && (this.rules.deliversHeldFirst || port.backlog.length === 0);
+      const frame = isHeldTurn ? head : port.backlog[0];
       if (frame === undefined) return;
       const verdict = this.judge(frame, port);
       if (verdict === Verdict.hold && !this.hold(frame, port)) return;
@@ -266,34 +247,24 @@ export class SimulatedSwitch {
 
   private judge(frame: SimulatedFrame, port: SwitchPort): Verdict {
     if (frame.verdict !== undefined && frame.verdict !== Verdict.hold) return frame.verdict;
-    return this.rules.filter(frame.epoch, this.epochs.of(port.index), this.mode, this.recordingEpoch);
+    return this.gate.verdict(frame.epoch, this.epochs.of(port.index));
   }
 
   private hold(frame: SimulatedFrame, port: SwitchPort): boolean {
     this.clients.note(() => `${port.name} holds #${frame.id}`);
     this.oracle.heldByFilter(frame);
-    if (!port.held.push(frame)) {
-      this.clients.heldFull(port, frame.epoch);
-      return false;
-    }
-    this.askForCut(port, frame.epoch);
-    return true;
-  }
-
-  private askForCut(port: SwitchPort, epoch: number): void {
-    if (port.hasAskedFor >= epoch) return;
-    port.hasAskedFor = epoch;
-    this.clients.newerMarker(port, epoch);
+    const isHeld = port.held.push(frame);
+    this.gate.held(port.name, !isHeld);
+    return isHeld;
   }
 
   private deliver(frame: SimulatedFrame, port: SwitchPort, verdict: Verdict): void {
     this.clients.note(() => `${port.name} gets #${frame.id}, marker ${frame.epoch}, verdict ${verdict}`);
     if (verdict === Verdict.drop) {
       this.oracle.droppedByFilter(frame);
-      this.askForCut(port, frame.epoch);
       return;
     }
-    if (verdict === Verdict.record) this.record(frame);
+    if (verdict === Verdict.record) this.gate.record(frame, frame.link.sender.name, port.name);
     this.oracle.received(frame);
     this.clients.receive(port, frame);
     if (this.random.chance(this.scenario.stallShare)) this.stall(port);
@@ -304,29 +275,11 @@ export class SimulatedSwitch {
     this.events.at(port.stalledUntil_us, () => this.service(port));
   }
 
-  private recordWaiting(frame: SimulatedFrame, port: SwitchPort): void {
-    if (this.judge(frame, port) === Verdict.record) this.record(frame);
-  }
-
-  private record(frame: SimulatedFrame): void {
-    const bytes = Buffer.alloc(FRAME_BYTES);
-    bytes.writeUInt32LE(frame.id, FRAME_BYTES - 4);
-    this.recorder.record(frame.link.sender.name, frame.link.receiver.name, frame.epoch, bytes);
-    this.clients.note(() => `#${frame.id} is recorded`);
-  }
-
   private discardHeld(port: SwitchPort): void {
     while (port.held.frameCount > 0) port.held.shift();
-  }
-
-  private receiverOf(frame: SimulatedFrame): SwitchPort {
-    return this.ports.find(port => port.name === frame.link.receiver.name) as SwitchPort;
   }
 
   private kickAll(): void {
     for (const port of this.ports) this.kick(port);
   }
 }
-
-export const frameIdOf = (bytes: Uint8Array) =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).readUInt32LE(FRAME_BYTES - 4);

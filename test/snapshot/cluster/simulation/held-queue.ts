@@ -1,4 +1,4 @@
-/** What the protocol needs to know of a frame that waits in the switch. */
+/** What the queue needs to know of a frame. */
 export interface MarkedFrame {
   /** The marker. */
   readonly epoch: number;
@@ -10,13 +10,7 @@ export interface HeldLimits {
   readonly byte_count: number;
 }
 
-/**
- * The frames held for one receiving port, oldest first. Order is the point: while a frame waits here that may go now,
- * nothing newer may reach the port, or a channel would be reordered. So the switch asks releasable() before it takes
- * any other frame for the port, and passes what it gets through the filter once more.
- *
- * Bounded; a refused frame stays where it was (in the sender's tx ring), so that holding never loses one.
- */
+/** The frames held for one receiving port, oldest first. Bounded; a refused frame stays where it was. */
 export class HeldQueue<Frame extends MarkedFrame> {
   private readonly limits: HeldLimits;
   private readonly frames: Frame[] = [];
@@ -35,7 +29,7 @@ export class HeldQueue<Frame extends MarkedFrame> {
     return this.frames.length < this.limits.frame_count && this.byteCount + length <= this.limits.byte_count;
   }
 
-  /** False, with nothing changed, when the queue is full: then the receiver's cut is to be asked for. */
+  /** False, with nothing changed, when the queue is full. */
   push(frame: Frame): boolean {
     if (!this.accepts(frame.length)) return false;
     this.frames.push(frame);
@@ -43,10 +37,9 @@ export class HeldQueue<Frame extends MarkedFrame> {
     return true;
   }
 
-  /** The oldest frame if the port's epoch has caught up with it, else undefined. It stays until shift(). */
-  releasable(receiverEpoch: number): Frame | undefined {
-    const oldest = this.frames[0];
-    return oldest !== undefined && oldest.epoch <= receiverEpoch ? oldest : undefined;
+  /** The oldest frame. It stays until shift(). */
+  get head(): Frame | undefined {
+    return this.frames[0];
   }
 
   /** Takes the oldest frame out, once it has been delivered. */
@@ -55,7 +48,7 @@ export class HeldQueue<Frame extends MarkedFrame> {
     if (oldest !== undefined) this.byteCount -= oldest.length;
   }
 
-  /** All that wait, oldest first: a drain looks through them too. */
+  /** All that wait, oldest first. */
   [Symbol.iterator](): Iterator<Frame> {
     return this.frames[Symbol.iterator]();
   }

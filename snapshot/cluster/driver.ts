@@ -1,0 +1,374 @@
+import { deserializeError, serializeError, TsvmmError } from '../../vmm/errors.ts';
+import { amongPorts, type ChannelState } from './channel.ts';
+import { Coordinator, type CoordinatorOptions, defaultLimits } from './coordinator.ts';
+import type { FilterModeName } from './filter.ts';
+import type {
+  Clock,
+  ClusterVm,
+  EpochSwitch,
+  FilterCounts,
+  ImageStore,
+  SaveProgress,
+  SnapshotImage,
+  SwitchRecording,
+} from './interfaces.ts';
+import type { Command, FrameCounts, Input, PortName, SnapshotEvent, VmName } from './protocol.ts';
+import { type SnapshotTimeline, TimelineBuilder } from './timeline.ts';
+
+export interface DriverOptions<Image extends SnapshotImage> {
+  /** 0 for a fresh cluster, the snapshot's epoch for a restored one; every port of the switch is in it. */
+  readonly epoch: number;
+  readonly vms: readonly ClusterVm<Image>[];
+  readonly network: EpochSwitch;
+  readonly store: ImageStore<Image>;
+  readonly clock: Clock;
+  readonly limits?: Partial<Omit<CoordinatorOptions, 'epoch' | 'vms'>>;
+  onEvent?(event: SnapshotEvent): void;
+  onProgress?(vm: VmName, progress: SaveProgress): void;
+  /** What went wrong while cleaning up; nothing depends on it any more. */
+  onFault?(error: unknown): void;
+}
+
+export interface SnapshotOrder {
+  readonly name: string;
+  readonly mode: FilterModeName;
+  readonly timeout_us: number;
+  readonly signal?: AbortSignal;
+}
+
+interface Waiter {
+  readonly timeline: TimelineBuilder;
+  readonly resolve: (timeline: SnapshotTimeline) => void;
+  readonly reject: (error: Error) => void;
+  published: SnapshotTimeline | undefined;
+}
+
+/** The attempt whose files are open. */
+interface OpenImage<Image> {
+  readonly epoch: number;
+  readonly request: number;
+  readonly vms: readonly VmName[];
+  readonly image: Image;
+}
+
+/**
+ * Takes cluster snapshots: connects the coordinator, which only decides, with the network, the VMs and the image
+ * store, which only do. Runs on the control thread; nothing here is on the path of a frame.
+ */
+export class SnapshotDriver<Image extends SnapshotImage> {
+  private readonly options: DriverOptions<Image>;
+  private readonly coordinator: Coordinator;
+  private readonly vms = new Map<VmName, ClusterVm<Image>>();
+  private readonly vmByPort = new Map<PortName, VmName>();
+  private readonly waiters = new Map<number, Waiter>();
+  private readonly admissions = new Map<VmName, (epoch: number) => void>();
+  private readonly inbox: Input[] = [];
+  private open: OpenImage<Image> | undefined;
+  private isFeeding = false;
+  private cancelTick: (() => void) | undefined;
+  private nextRequest = 1;
+
+  constructor(options: DriverOptions<Image>) {
+    this.options = options;
+    for (const vm of options.vms) this.addVm(vm);
+    this.coordinator = new Coordinator({
+      ...defaultLimits,
+      ...options.limits,
+      epoch: options.epoch,
+      vms: options.vms.map(vm => vm.name),
+    });
+    const notice = (kind: 'newer-marker' | 'held-full') => (port: PortName, epoch: number) => {
+      const vm = this.vmByPort.get(port);
+      if (vm !== undefined) this.feed({ kind, vm, epoch });
+    };
+    options.network.listen({
+      newerMarker: notice('newer-marker'),
+      heldFull: notice('held-full'),
+      died: error => this.feed({ kind: 'switch-died', failure: serializeError(error) }),
+    });
+  }
+
+  /** The epoch that a port which is plugged in now must start with is told by join() alone; this is for display. */
+  get epoch(): number {
+    return this.coordinator.epoch;
+  }
+
+  /**
+   * Takes a snapshot, after those that were asked for before. Rejects with the error of whatever failed; the cluster
+   * runs on undisturbed then, and nothing of the snapshot is left. `signal` gives it up.
+   */
+  snapshot({ name, mode, timeout_us, signal }: SnapshotOrder): Promise<SnapshotTimeline> {
+    const id = this.nextRequest++;
+    const result = new Promise<SnapshotTimeline>((resolve, reject) => {
+      this.waiters.set(id, { timeline: new TimelineBuilder(), resolve, reject, published: undefined });
+    });
+    const abort = () => this.feed({ kind: 'abort-requested', id });
+    this.feed({ kind: 'snapshot-requested', request: { id, name, mode, timeout_us } });
+    if (signal?.aborted) abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    return result.finally(() => signal?.removeEventListener('abort', abort));
+  }
+
+  /** Takes a VM into the cluster; settles, with the epoch its ports must start in, when it may be plugged in. */
+  join(vm: ClusterVm<Image>): Promise<number> {
+    if (this.vms.has(vm.name)) {
+      return Promise.reject(new TsvmmError('TSVMM_E_CONFLICT', `VM "${vm.name}" is in the cluster already`));
+    }
+    this.addVm(vm);
+    return new Promise(resolve => {
+      this.admissions.set(vm.name, resolve);
+      this.feed({ kind: 'vm-joining', vm: vm.name });
+    });
+  }
+
+  /** The VM has ended, for `reason`. An attempt that still needs it fails. */
+  leave(name: VmName, reason: unknown): void {
+    this.feed({ kind: 'vm-left', vm: name, failure: serializeError(reason) });
+    const vm = this.vms.get(name);
+    for (const port of vm?.ports ?? []) this.vmByPort.delete(port);
+    this.vms.delete(name);
+    this.admissions.delete(name);
+  }
+
+  private addVm(vm: ClusterVm<Image>): void {
+    this.vms.set(vm.name, vm);
+    for (const port of vm.ports) this.vmByPort.set(port, vm.name);
+  }
+
+  /** Inputs are taken one by one: what a command leads to at once waits until all commands before it are out. */
+  private feed(input: Input): void {
+    this.inbox.push(input);
+    if (this.isFeeding) return;
+    this.isFeeding = true;
+    try {
+      for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift()) {
+        for (const command of this.coordinator.handle(next, this.options.clock.now_us()))
+          this.execute(command);
+      }
+    } finally {
+      this.isFeeding = false;
+    }
+    this.planTick();
+  }
+
+  private planTick(): void {
+    this.cancelTick?.();
+    this.cancelTick = undefined;
+    const { deadline_us } = this.coordinator;
+    if (deadline_us === Number.POSITIVE_INFINITY) return;
+    this.cancelTick = this.options.clock.schedule(deadline_us, () => this.feed({ kind: 'tick' }));
+  }
+
+  private execute(command: Command): void {
+    const { network } = this.options;
+    switch (command.kind) {
+      case 'report':
+        this.report(command.event);
+        break;
+      case 'admit-vm':
+        this.admissions.get(command.vm)?.(command.epoch);
+        this.admissions.delete(command.vm);
+        break;
+      case 'release-held':
+        network.releaseHeld(this.portsOf(command.vm));
+        break;
+      case 'open-image':
+      case 'record-channel':
+      case 'publish':
+      case 'discard-image':
+        this.executeByImage(command);
+        break;
+      case 'open-switch':
+      case 'abort-switch':
+        this.executeBySwitch(command);
+        break;
+      default:
+        this.executeByVm(command);
+    }
+  }
+
+  private executeByImage(
+    command: Extract<Command, { kind: 'open-image' | 'record-channel' | 'publish' | 'discard-image' }>,
+  ): void {
+    const { epoch } = command;
+    const failed = (kind: 'image-failed' | 'channel-failed') => (error: unknown) =>
+      this.feed({ kind, epoch, failure: serializeError(error) });
+    switch (command.kind) {
+      case 'open-image':
+        this.attend(
+          () => this.openImage(epoch, command.request),
+          () => ({ kind: 'image-ready', epoch }),
+          failed('image-failed'),
+        );
+        break;
+      case 'record-channel':
+        this.attend(
+          () => this.recordChannel(epoch),
+          frames => ({ kind: 'channel-recorded', epoch, frames }),
+          failed('channel-failed'),
+        );
+        break;
+      case 'publish':
+        this.attend(
+          () => this.publish(epoch),
+          () => ({ kind: 'published', epoch }),
+          failed('image-failed'),
+        );
+        break;
+      case 'discard-image':
+        this.cleanUp(() => this.discardImage(epoch), { kind: 'image-discarded', epoch });
+        break;
+    }
+  }
+
+  private executeBySwitch(command: Extract<Command, { kind: 'open-switch' | 'abort-switch' }>): void {
+    const { network } = this.options;
+    const { epoch } = command;
+    if (command.kind === 'abort-switch') {
+      this.cleanUp(() => network.abort(epoch), { kind: 'switch-aborted', epoch });
+      return;
+    }
+    this.attend(
+      () => network.open(epoch, command.mode),
+      () => ({ kind: 'switch-ready', epoch }),
+      error => this.feed({ kind: 'channel-failed', epoch, failure: serializeError(error) }),
+    );
+  }
+
+  private executeByVm(
+    command: Extract<Command, { kind: 'prepare-vm' | 'cut-vm' | 'save-vm' | 'abort-vm' }>,
+  ): void {
+    const { epoch, vm } = command;
+    const snapshotter = this.vms.get(vm)?.snapshotter;
+    if (snapshotter === undefined) return;
+    const failed = (error: unknown) =>
+      this.feed({ kind: 'vm-failed', epoch, vm, failure: serializeError(error) });
+    switch (command.kind) {
+      case 'prepare-vm':
+        this.attend(
+          () => snapshotter.prepare(epoch, this.imageOf(epoch).image),
+          () => ({ kind: 'vm-ready', epoch, vm }),
+          failed,
+        );
+        break;
+      case 'cut-vm':
+        this.attend(
+          () => this.cut(epoch, vm),
+          cut => ({ kind: 'vm-cut', epoch, vm, cut }),
+          failed,
+        );
+        break;
+      case 'save-vm':
+        this.attend(
+          () => snapshotter.save(epoch, progress => this.options.onProgress?.(vm, progress)),
+          saved => ({ kind: 'vm-saved', epoch, vm, saved }),
+          failed,
+        );
+        break;
+      case 'abort-vm':
+        this.cleanUp(() => snapshotter.abort(epoch), { kind: 'vm-aborted', epoch, vm });
+        break;
+    }
+  }
+
+  /** Begins `work` now, and tells the coordinator how it ended. */
+  private attend<Result>(
+    work: () => Promise<Result>,
+    done: (result: Result) => Input,
+    failed: (error: unknown) => void,
+  ): void {
+    started(work).then(result => this.feed(done(result)), failed);
+  }
+
+  /** As attend(), for what must be done with either way. */
+  private cleanUp(work: () => Promise<void>, done: Input): void {
+    started(work)
+      .catch(error => this.options.onFault?.(error))
+      .then(() => this.feed(done));
+  }
+
+  private async openImage(epoch: number, request: { id: number; name: string }): Promise<void> {
+    const vms = [...this.vms.keys()].filter(vm => !this.admissions.has(vm));
+    const image = await this.options.store.create(request.name, epoch, vms);
+    this.open = { epoch, request: request.id, vms, image };
+  }
+
+  private async cut(epoch: number, vm: VmName) {
+    const { clock, network } = this.options;
+    let crossed_us: number | undefined;
+    const report = await this.snapshotterOf(vm).cut(epoch, () => {
+      for (const port of this.portsOf(vm)) network.cutPort(port, epoch);
+      crossed_us = clock.now_us();
+    });
+    if (crossed_us === undefined) {
+      throw new TsvmmError('TSVMM_E_INTERNAL', 'the VM was cut, but its ports did not cross');
+    }
+    return { ...report, crossed_us };
+  }
+
+  private async recordChannel(epoch: number): Promise<Map<VmName, FrameCounts>> {
+    const { image, vms } = this.imageOf(epoch);
+    const { channel, counts } = await this.options.network.drain(epoch);
+    const kept = amongPorts(channel, new Set(vms.flatMap(vm => this.portsOf(vm))));
+    await image.writeChannel(kept);
+    return new Map(vms.map(vm => [vm, this.countsOf(vm, counts, kept)]));
+  }
+
+  private async publish(epoch: number): Promise<void> {
+    const { image, request } = this.imageOf(epoch);
+    const waiter = this.waiters.get(request);
+    if (waiter === undefined) throw new TsvmmError('TSVMM_E_INTERNAL', 'nobody asked for this snapshot');
+    const timeline = waiter.timeline.build(this.options.clock.now_us());
+    await image.publish(timeline);
+    waiter.published = timeline;
+    this.open = undefined;
+  }
+
+  private async discardImage(epoch: number): Promise<void> {
+    const { open } = this;
+    if (open?.epoch !== epoch) return;
+    this.open = undefined;
+    await open.image.discard();
+  }
+
+  private countsOf(vm: VmName, counts: SwitchRecording['counts'], { frames }: ChannelState): FrameCounts {
+    const ports = this.portsOf(vm);
+    const total = (key: keyof FilterCounts) =>
+      ports.reduce((sum, port) => sum + (counts.get(port)?.[key] ?? 0), 0);
+    return {
+      held_count: total('held_count'),
+      dropped_count: total('dropped_count'),
+      recorded_count: frames.filter(({ receiver }) => ports.includes(receiver)).length,
+    };
+  }
+
+  private report(event: SnapshotEvent): void {
+    const waiter = this.waiters.get(event.request.id);
+    waiter?.timeline.add(event);
+    this.options.onEvent?.(event);
+    if (event.kind === 'failed') waiter?.reject(deserializeError(event.failure));
+    else if (event.kind === 'published') waiter?.resolve(waiter.published as SnapshotTimeline);
+    else return;
+    this.waiters.delete(event.request.id);
+  }
+
+  private imageOf(epoch: number): OpenImage<Image> {
+    if (this.open?.epoch === epoch) return this.open;
+    throw new TsvmmError('TSVMM_E_INTERNAL', `the image of epoch ${epoch} is not open`);
+  }
+
+  private portsOf(vm: VmName): readonly PortName[] {
+    return this.vms.get(vm)?.ports ?? [];
+  }
+
+  private snapshotterOf(vm: VmName) {
+    const snapshotter = this.vms.get(vm)?.snapshotter;
+    if (snapshotter !== undefined) return snapshotter;
+    throw new TsvmmError('TSVMM_E_VM_NOT_FOUND', `VM "${vm}" is not in the cluster`);
+  }
+}
+
+/** A function that throws at once rejects like one that throws later. */
+async function started<Result>(work: () => Promise<Result>): Promise<Result> {
+  return work();
+}
