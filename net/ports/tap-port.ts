@@ -4,16 +4,14 @@ import { HEADER_BYTES, Offload } from '../../vmm/devices/virtio/net/header.ts';
 import { validateOffloads } from '../../vmm/devices/virtio/net/validate.ts';
 import type { Entry } from '../../vmm/devices/virtio/served-device.ts';
 import { errno } from '../../vmm/ffi/errno.ts';
+import { iovec } from '../../vmm/ffi/iovec.ts';
 import { read, write, writev } from '../../vmm/ffi/libc.ts';
-import { struct, usize } from '../../vmm/ffi/struct.ts';
 import { Counter, type PortTable } from '../counters.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Network } from '../network.ts';
 import type { FramePool } from '../queues/frame-pool.ts';
 import { Port, type PortSetup } from './port.ts';
 
-/** uio.h */
-const iovec = struct('iovec', { iov_base: usize, iov_len: usize });
 /** Header and private part, and the pieces of a frame. */
 const MAXIMUM_PIECES = 1 + 512;
 

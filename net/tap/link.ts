@@ -2,7 +2,6 @@ import { isIPv4 } from 'node:net';
 import { TsvmmError } from '../../vmm/errors.ts';
 import { checked, errno, SyscallError } from '../../vmm/ffi/errno.ts';
 import { close, ioctlBuffer, socket } from '../../vmm/ffi/libc.ts';
-import type { View } from '../../vmm/ffi/struct.ts';
 import {
   IFF_UP,
   ifreq,
@@ -12,7 +11,8 @@ import {
   SIOCSIFFLAGS,
   SIOCSIFMTU,
   SIOCSIFNETMASK,
-} from './ioctl.ts';
+} from '../../vmm/ffi/netdevice.ts';
+import type { View } from '../../vmm/ffi/struct.ts';
 
 const AF_INET = 2;
 const SOCK_DGRAM = 2;

@@ -2,7 +2,15 @@ import { HEADER_BYTES } from '../../vmm/devices/virtio/net/header.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
 import { errno, SyscallError } from '../../vmm/ffi/errno.ts';
 import { close, ioctl, ioctlBuffer, O, open } from '../../vmm/ffi/libc.ts';
-import { IFF, IFNAMSIZ, ifreq, TUN_F, TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ } from './ioctl.ts';
+import {
+  IFF,
+  IFNAMSIZ,
+  ifreq,
+  TUN_F,
+  TUNSETIFF,
+  TUNSETOFFLOAD,
+  TUNSETVNETHDRSZ,
+} from '../../vmm/ffi/netdevice.ts';
 import { Link } from './link.ts';
 
 export interface TapConfig {

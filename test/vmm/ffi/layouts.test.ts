@@ -13,6 +13,7 @@ const headers = [
   'sys/epoll.h',
   'sys/timerfd.h',
   'sys/uio.h',
+  'linux/if.h',
   'linux/kvm.h',
   'linux/if_tun.h',
   'linux/userfaultfd.h',

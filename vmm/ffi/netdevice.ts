@@ -1,4 +1,7 @@
-import { bytes, i32, struct, u16 } from '../../vmm/ffi/struct.ts';
+/**
+ * Network interfaces as the kernel knows them: netdevice(7), and taps (Documentation/networking/tuntap.rst).
+ */
+import { bytes, i32, struct, u16 } from './struct.ts';
 
 /** Requests of linux/if_tun.h. */
 export const TUNSETIFF = 0x400454ca;
