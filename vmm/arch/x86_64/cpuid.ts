@@ -5,7 +5,7 @@
  * | leaf | change | why |
  * | --- | --- | --- |
  * | 1 | APIC id, HYPERVISOR on, TSC_DEADLINE as KVM has it, MONITOR off | identity of the vCPU; mwait would not exit |
- * | 4, 0xb, 0x1f | topology: one package, one thread a core | guests must not derive the host's |
+ * | 4, 0x8000001d, 0xb, 0x1f | topology: one package, one thread a core | guests must not derive the host's |
  * | 7 | TSX, AMX, PKU, CET shadow stacks, user interrupts off | state that cannot be saved everywhere, or needs a permission of the host process |
  * | 0xa, 0x80000022 | empty | performance counters are not part of a snapshot |
  * | 0xd | AMX, PKRU and supervisor components off | follows from leaf 7 |
@@ -108,6 +108,9 @@ function adjust(entry: CpuidEntry, { vcpuId, vcpuCount, tscDeadlineTimer }: Cpui
     case 0x80000008:
       // ECX bits 7:0: cores minus 1 (AMD).
       entry.ecx = (entry.ecx & ~0xf0ff) | (vcpuCount - 1);
+      return;
+    case 0x8000001d:
+      entry.eax &= ~(0xfff << 14);
       return;
     case 0x8000001e:
       entry.eax = vcpuId;

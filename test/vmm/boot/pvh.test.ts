@@ -1,0 +1,76 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { memoryMap } from '../../../vmm/boot/memory-map.ts';
+import { hvmMemmapTableEntry, hvmStartInfo, writePvhStartInfo } from '../../../vmm/boot/pvh.ts';
+import { TsvmmError } from '../../../vmm/errors.ts';
+import { type kvmRegs, kvmSregs } from '../../../vmm/kvm/layouts.ts';
+import type { Vcpu } from '../../../vmm/kvm/vcpu.ts';
+import { gpa, MIB } from '../../../vmm/memory/address.ts';
+import { FakeGuest } from '../../support/virtio-driver.ts';
+
+const test = suite<{ guest: FakeGuest }>('PVH');
+test.before.each(context => {
+  context.guest = new FakeGuest(4 * MIB);
+});
+test.after.each(({ guest }) => guest.free());
+
+/** A vCPU that keeps what is set. */
+function recordingVcpu() {
+  const set: Record<string, unknown> = {};
+  const vcpu = {
+    get: () => kvmSregs.allocate(),
+    set: (name: string, state: unknown) => {
+      set[name] = state;
+    },
+  } as unknown as Vcpu;
+  return {
+    vcpu,
+    regs: () => set.regs as ReturnType<typeof kvmRegs.at>,
+    sregs: () => set.sregs as ReturnType<typeof kvmSregs.at>,
+  };
+}
+
+test('writePvhStartInfo(): start info, command line and memory map are where the registers say', ({
+  guest,
+}) => {
+  const cpu = recordingVcpu();
+  writePvhStartInfo(guest.memory, { entry: 0x100200, cmdline: 'grüße vcpus=2' }).setUp(cpu.vcpu);
+  assert.is(cpu.regs().rip, 0x100200n);
+  const bytes = (at: number, length: number) => guest.bytes(gpa(at), length);
+  const info = hvmStartInfo.at(bytes(Number(cpu.regs().rbx), hvmStartInfo.size).buffer);
+  assert.is(info.magic, 0x336ec578);
+  assert.is(info.version, 1);
+  const text = Buffer.from(bytes(info.cmdline_paddr, 64));
+  assert.is(text.subarray(0, text.indexOf(0)).toString(), 'grüße vcpus=2');
+  const expected = memoryMap(4 * MIB);
+  assert.is(info.memmap_entries, expected.length);
+  const table = bytes(info.memmap_paddr, expected.length * hvmMemmapTableEntry.size).buffer;
+  const rows = expected.map((_, i) => hvmMemmapTableEntry.at(table, i * hvmMemmapTableEntry.size));
+  assert.equal(
+    rows.map(({ addr, size, type }) => ({ start: addr, length: size, type })),
+    expected,
+  );
+});
+
+test('writePvhStartInfo(): 32-bit protected mode, flat, without paging and interrupts', ({ guest }) => {
+  const cpu = recordingVcpu();
+  writePvhStartInfo(guest.memory, { entry: 0x100000, cmdline: '' }).setUp(cpu.vcpu);
+  const sregs = cpu.sregs();
+  assert.equal([sregs.cr0, sregs.cr4, sregs.efer], [0x11n, 0n, 0n]);
+  assert.is(cpu.regs().rflags, 2n);
+  for (const segment of [sregs.cs, sregs.ds, sregs.es, sregs.ss]) {
+    assert.equal(
+      [segment.base, segment.limit, segment.db, segment.l, segment.g, segment.present],
+      [0n, 0xffffffff, 1, 0, 1, 1],
+    );
+  }
+});
+
+test('writePvhStartInfo(): a command line without end is refused', ({ guest }) => {
+  assert.throws(
+    () => writePvhStartInfo(guest.memory, { entry: 0, cmdline: 'x'.repeat(65_536) }),
+    (error: unknown) => error instanceof TsvmmError && error.code === 'TSVMM_E_CONFIG',
+  );
+});
+
+test.run();
