@@ -83,6 +83,9 @@ export function interfaceDescription(name: string, snapLength: number): Uint8Arr
   return block(Block.INTERFACE, body([LINKTYPE_ETHERNET, snapLength], trailing));
 }
 
+/** Block type, length, interface, time, two options of 8 bytes, the end of options, length. */
+export const STATISTICS_BYTES = 20 + 2 * 12 + 4 + 4;
+
 export function interfaceStatistics(
   interfaceId: number,
   time_ns: bigint,

@@ -11,6 +11,7 @@ import {
   packetBlockLength,
   packetOptions,
   packetPadding,
+  STATISTICS_BYTES,
   sectionHeader,
   writePacketPrefix,
 } from './pcapng.ts';
@@ -80,7 +81,9 @@ export class CaptureProducer {
     const { commentOptions, ring, staging, source, target } = this;
     const padding = packetPadding(captured);
     const blockLength = packetBlockLength(captured, commentOptions.length);
-    if (!ring.reserve(blockLength, target)) return false;
+    // So that the end of the stream, with the number of those dropped, fits in any case.
+    const spare = this.interfaces.size * STATISTICS_BYTES;
+    if (!ring.reserve(blockLength, target, spare)) return false;
     const time_ns = this.options.clock_ns();
     writePacketPrefix(staging.view, { blockLength, interfaceId, time_ns, captured, original: frame.length });
     staging.bytes.fill(0, SUFFIX_OFFSET, SUFFIX_OFFSET + padding);

@@ -30,10 +30,10 @@ export class CaptureRing {
     return (Atomics.load(this.words, Word.WRITTEN) - Atomics.load(this.words, Word.READ)) >>> 0;
   }
 
-  /** Producer: puts where the next `length` bytes go into `into`; false when they have no room. */
-  reserve(length: number, into: ScatterList): boolean {
+  /** Producer: puts where the next `length` bytes go into `into`; false when they, and `spare` more, have no room. */
+  reserve(length: number, into: ScatterList, spare = 0): boolean {
     into.reset();
-    if (length > this.data.length - this.length) return false;
+    if (length + spare > this.data.length - this.length) return false;
     const start = (Atomics.load(this.words, Word.WRITTEN) >>> 0) % this.data.length;
     const head = Math.min(length, this.data.length - start);
     into.append(this.address + start, head);
