@@ -30,7 +30,7 @@ export interface PortStatus {
 export interface CaptureRequest {
   /** Bytes of each frame that are kept; 0, the default, for all. */
   readonly snapLength?: number;
-  /** Room for frames that the sink has not taken yet, a power of two; 4 MiB by default. */
+  /** Room for frames that the sink has not taken yet, at least; 4 MiB by default. */
   readonly ringBytes?: number;
 }
 
@@ -127,7 +127,8 @@ export class Networks {
         hint: 'end the other capture first',
       });
     }
-    const ring = new CaptureRing(CaptureRing.allocate(Math.max(ringBytes, MINIMUM_RING_BYTES)));
+    const capacity = 2 ** Math.ceil(Math.log2(Math.max(ringBytes, MINIMUM_RING_BYTES)));
+    const ring = new CaptureRing(CaptureRing.allocate(capacity));
     const stop = async () => {
       await this.send({ kind: 'stop-capture', network: record.number });
       record.capture = undefined;

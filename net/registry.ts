@@ -73,6 +73,7 @@ export class Registry {
 
   removeNetwork(record: NetworkRecord): void {
     for (const id of record.ports.keys()) this.usedPorts.delete(id);
+    record.ports.clear();
     this.networks.delete(record.config.name);
   }
 
@@ -92,8 +93,14 @@ export class Registry {
     throw new TsvmmError('TSVMM_E_NOT_FOUND', `network ${network} has no port ${name}`);
   }
 
-  /** Throws TSVMM_E_CONFLICT when the address is used in the network, TSVMM_E_CONFIG when there are too many ports. */
+  /**
+   * Throws TSVMM_E_CONFLICT when the address is used in the network, TSVMM_E_CONFIG when there are too many ports,
+   * TSVMM_E_NOT_FOUND when the network has been removed.
+   */
   addPort(network: NetworkRecord, name: string, kind: PortKind, mac?: number): PortRecord {
+    if (this.network(network.config.name) !== network) {
+      throw new TsvmmError('TSVMM_E_NOT_FOUND', `the network of ${name} has been removed`);
+    }
     const twin = [...network.ports.values()].find(port => mac !== undefined && port.mac === mac);
     if (twin !== undefined && mac !== undefined) {
       throw conflict(
