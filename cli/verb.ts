@@ -17,5 +17,5 @@ export interface VerbEntry {
   readonly load: () => Promise<VerbModule>;
 }
 
-export const verbGroups = ['Clusters', 'Looking inside', 'Guests and host'] as const;
+export const verbGroups = ['Clusters', 'Snapshots', 'Looking inside', 'Guests and host'] as const;
 export type VerbGroup = (typeof verbGroups)[number];

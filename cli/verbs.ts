@@ -27,6 +27,16 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: 'end a cluster',
     load: () => import('./verbs/stop.ts'),
   },
+  snap: {
+    group: 'Snapshots',
+    summary: 'take, list, inspect, verify and remove snapshots',
+    load: () => import('./verbs/snap.ts'),
+  },
+  restore: {
+    group: 'Snapshots',
+    summary: 'start a cluster from a snapshot',
+    load: () => import('./verbs/restore.ts'),
+  },
   console: {
     group: 'Looking inside',
     summary: "attach this terminal to a VM's console",
@@ -46,6 +56,11 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     group: 'Looking inside',
     summary: 'show a live table of counters',
     load: () => import('./verbs/stats.ts'),
+  },
+  capture: {
+    group: 'Looking inside',
+    summary: 'write the packets of a network to a pcapng file',
+    load: () => import('./verbs/capture.ts'),
   },
   image: {
     group: 'Guests and host',

@@ -6,6 +6,7 @@ import { IoThread } from '../vmm/io/io-thread.ts';
 import type { Machine } from '../vmm/machine.ts';
 import type { VmSnapshotter as ClusterSnapshotter, SaveProgress } from './cluster/interfaces.ts';
 import type { SaveReport } from './cluster/protocol.ts';
+import { digestLayer } from './disk/layer-digest.ts';
 import { type FrozenDisk, shareLayers } from './disk/share-layers.ts';
 import type { ManifestVm } from './image/manifest.ts';
 import type { SnapshotFolder } from './image/store.ts';
@@ -23,6 +24,11 @@ export interface SnapshotDisk {
   seal(): Promise<void>;
 }
 
+interface SavedDisk {
+  readonly disk: ManifestVm['disks'][number];
+  readonly bytes: number;
+}
+
 interface Attempt {
   readonly epoch: number;
   readonly image: SnapshotFolder;
@@ -33,12 +39,15 @@ interface Attempt {
 /** One machine's part in cluster snapshots, one after another. Its saver thread starts with the first. */
 export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
   private readonly machine: Machine;
+  private readonly ports: readonly string[];
   private readonly disks: readonly SnapshotDisk[];
   private saver: IoThread<SaverMessage, SaveResult> | undefined;
   private attempt: Attempt | undefined;
 
-  constructor(machine: Machine, disks: readonly SnapshotDisk[]) {
+  /** `ports` are its NICs, as "vm/nic". */
+  constructor(machine: Machine, ports: readonly string[], disks: readonly SnapshotDisk[]) {
     this.machine = machine;
+    this.ports = ports;
     this.disks = disks;
   }
 
@@ -68,8 +77,10 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
     void this.reportProgress(onProgress, ticking.signal);
     try {
       const [saved, disks] = await Promise.all([snapshotter.save(), this.saveDisks(image, frozen)]);
-      image.addVm({ ...saved.manifest, disks });
-      return { ...saved.report, disk_bytes: 0 };
+      const vm = { ...saved.manifest, ports: [...this.ports], disks: disks.map(({ disk }) => disk) };
+      image.addVm(vm);
+      const disk_bytes = disks.reduce((sum, { bytes }) => sum + bytes, 0);
+      return { ...saved.report, disk_bytes };
     } finally {
       ticking.abort();
     }
@@ -91,10 +102,7 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
     this.saver = undefined;
   }
 
-  private saveDisks(
-    image: SnapshotFolder,
-    frozen: ReadonlyMap<string, FrozenDisk>,
-  ): Promise<ManifestVm['disks']> {
+  private saveDisks(image: SnapshotFolder, frozen: ReadonlyMap<string, FrozenDisk>): Promise<SavedDisk[]> {
     const vm = this.machine.config.name;
     return Promise.all(
       this.disks.map(async disk => {
@@ -102,10 +110,16 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
         const path = `vms/${vm}/disks/${disk.name}`;
         const folder = join(image.writer.folder, path);
         mkdirSync(folder, { recursive: true, mode: 0o700 });
-        const source = frozen.get(disk.name) as FrozenDisk;
-        return { name: disk.name, path, description: await shareLayers(source, folder) };
+        const shared = await shareLayers(frozen.get(disk.name) as FrozenDisk, folder);
+        const digests = await Promise.all(shared.layers.map(({ file }) => digestLayer(join(folder, file))));
+        const description = { ...shared, layers: [...shared.layers] };
+        return {
+          disk: { name: disk.name, path, description, digests: digests.map(({ crc32 }) => crc32) },
+          // Older layers are shared with the snapshots before.
+          bytes: digests.at(-1)?.data_bytes ?? 0,
+        };
       }),
-    ) as Promise<ManifestVm['disks']>;
+    );
   }
 
   private async reportProgress(

@@ -29,9 +29,6 @@ export interface VmSaveReport {
   readonly vmm_write_saves: number;
   readonly fallbacks: number;
   readonly memory_bytes: number;
-  readonly buffer_waits: number;
-  readonly chunks_stolen: number;
-  readonly stall_us_max: number;
 }
 
 /** One VM's part in a snapshot: prepare() and save() while it runs, cut() in the pause, abort() at any time. */
@@ -89,7 +86,7 @@ export class VmSnapshotter {
   }
 
   /** Saves what was cut while the VM runs; resolves when all of it is on the disk. */
-  async save(): Promise<{ manifest: Omit<ManifestVm, 'disks'>; report: VmSaveReport }> {
+  async save(): Promise<{ manifest: Omit<ManifestVm, 'disks' | 'ports'>; report: VmSaveReport }> {
     const { machine, pool } = this;
     const { address, length, cow } = machine.ram;
     const deviceIds = machine.config.devices.map((plug: DevicePlug) => plug.model.deviceId);
@@ -141,9 +138,6 @@ export class VmSnapshotter {
       vmm_write_saves: counters.vmm_write_saves,
       fallbacks: counters.fallbacks,
       memory_bytes: saved.bytesWritten,
-      buffer_waits: counters.buffer_waits,
-      chunks_stolen: counters.chunks_stolen,
-      stall_us_max: counters.stall_us_max,
     };
   }
 }

@@ -7,6 +7,7 @@ import type { SerialState } from './devices/serial/state.ts';
 import type { Uart } from './devices/serial/uart.ts';
 import type { VirtioSlot } from './devices/virtio/slot.ts';
 import type { TsvmmError } from './errors.ts';
+import { signalEventFd } from './io/eventfd.ts';
 import type { Kvm } from './kvm/kvm.ts';
 import type { Vcpu } from './kvm/vcpu.ts';
 import type { Vm } from './kvm/vm.ts';
@@ -136,6 +137,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     this.consoleTimer = setInterval(() => this.fetchConsole(), CONSOLE_POLL_MS);
     this.consoleTimer.unref();
     this.run();
+    if (this.config.restored !== undefined) this.stirDevices();
   }
 
   /** Resolves when no vCPU runs. */
@@ -160,6 +162,17 @@ export class Machine extends EventEmitter<MachineEvents> {
   consoleInput(bytes: Uint8Array): void {
     this.pendingInput.push(bytes);
     this.feedInput();
+  }
+
+  /**
+   * Notifications and interrupts that were on their way at a snapshot's cut lay in eventfds, which are in no state. Both
+   * sides of a virtqueue stand a needless one (virtio 1.2 section 2.7.7), so all get one.
+   */
+  private stirDevices(): void {
+    for (const { attachment } of this.slots) {
+      for (const fd of attachment.queueEventFds) signalEventFd(fd);
+      signalEventFd(attachment.interruptEventFd);
+    }
   }
 
   private run(): void {

@@ -69,10 +69,12 @@ export class ClusterVm extends EventEmitter<ClusterVmEvents> {
     return this.currentExit;
   }
 
-  start(): void {
+  /** Lets the guest run, for the first time. `booted` says that it had booted before, in a snapshot. */
+  start({ booted = false } = {}): void {
     this.started_ms = performance.now();
     this.machine.start();
     this.publishState();
+    if (booted) this.becomeReady();
   }
 
   async pause(): Promise<void> {

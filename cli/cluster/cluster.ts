@@ -122,9 +122,9 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
     });
   }
 
-  /** Lets all guests run, for the first time. */
-  start(): void {
-    for (const vm of this.vms.values()) vm.start();
+  /** Lets all guests run, for the first time. `booted` says that they go on from a snapshot. */
+  start({ booted = false } = {}): void {
+    for (const vm of this.vms.values()) vm.start({ booted });
     this.setState('running');
   }
 

@@ -15,12 +15,17 @@ export interface DetachOptions extends FormatOptions {
   readonly timeout: number;
 }
 
-/** Returns when every guest has booted. Throws the error by which the process ended before. */
-export async function runDetached(file: string, { name, timeout, format }: DetachOptions): Promise<void> {
+/**
+ * Runs the verb that `words` begin with in the background; returns when every guest has booted. Throws the error by
+ * which the process ended before.
+ */
+export async function runDetached(
+  words: readonly string[],
+  { name, timeout, format }: DetachOptions,
+): Promise<void> {
   const started_ms = performance.now();
   const status = await startProcess([
-    'run',
-    file,
+    ...words,
     `--timeout=${timeout}`,
     ...(name === undefined ? [] : [`--name=${name}`]),
   ]);

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import type { SnapshotDisk } from '../../snapshot/machine-snapshotter.ts';
 import type { DiskSource } from '../../snapshot/disk/create.ts';
 import type { Disk } from '../../snapshot/disk/disk.ts';
+import type { SnapshotDisk } from '../../snapshot/machine-snapshotter.ts';
 import type { ResolvedCluster, ResolvedDisk, ResolvedVm } from '../config/resolved.ts';
 import type { ClusterDisks } from './parts.ts';
 
@@ -23,7 +23,8 @@ export async function openDisks(
   origin: DiskOrigin = () => undefined,
 ): Promise<SnapshotDisks> {
   const isNeeded = cluster.vms.some(vm => vm.disks.length > 0);
-  if (!isNeeded) return { disksOf: () => [], createDisks: async () => [], stats: () => ({}), close: async () => {} };
+  if (!isNeeded)
+    return { disksOf: () => [], createDisks: async () => [], stats: () => ({}), close: async () => {} };
   const [{ createDisk }, { Disk }] = await Promise.all([
     import('../../snapshot/disk/create.ts'),
     import('../../snapshot/disk/disk.ts'),
@@ -45,7 +46,9 @@ export async function openDisks(
       return opened;
     },
     stats: () => {
-      const all = [...disks].flatMap(([vm, list]) => list.map(disk => [`${vm}/${disk.name}`, disk.stats] as const));
+      const all = [...disks].flatMap(([vm, list]) =>
+        list.map(disk => [`${vm}/${disk.name}`, disk.stats] as const),
+      );
       return Object.fromEntries(all);
     },
     close: async () => {

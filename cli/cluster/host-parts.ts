@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { DeviceHost } from '../../vmm/devices/device-host.ts';
 import type { DevicePlug } from '../../vmm/devices/plug.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
@@ -5,9 +6,11 @@ import { Kvm } from '../../vmm/kvm/kvm.ts';
 import { Machine } from '../../vmm/machine.ts';
 import { VcpuHandle } from '../../vmm/vcpu/vcpu-handle.ts';
 import type { ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
-import { openDisks } from './disks.ts';
-import { openNetworks } from './networks.ts';
-import type { ClusterDisks, ClusterNetworks, ClusterParts, MachineRecipe } from './parts.ts';
+import { runsDirectory } from '../home/layout.ts';
+import { openDisks, type SnapshotDisks } from './disks.ts';
+import { openNetworks, type SnapshotNetworks } from './networks.ts';
+import type { ClusterParts, MachineRecipe } from './parts.ts';
+import type { RestoreSource } from './restore-source.ts';
 
 /**
  * The real parts: machines on /dev/kvm. Opening them starts what every cluster needs and what takes longest, so it
@@ -22,19 +25,26 @@ export class HostParts implements ClusterParts {
   private readonly idleThreads: VcpuHandle[];
   private readonly images = new Map<string, Promise<string>>();
   private readonly signal: AbortSignal;
+  /** The snapshot that the cluster goes on from, instead of booting. */
+  private readonly restore: RestoreSource | undefined;
+  networks: SnapshotNetworks | undefined;
+  disks: SnapshotDisks | undefined;
 
   /** Throws TSVMM_E_KVM_MISSING, TSVMM_E_KVM_PERMISSION, TSVMM_E_KVM_UNFIT. */
-  static open(signal: AbortSignal): HostParts {
-    return new HostParts(Kvm.open(), signal);
+  static open(signal: AbortSignal, restore?: RestoreSource): HostParts {
+    return new HostParts(Kvm.open(), signal, restore);
   }
 
-  private constructor(kvm: Kvm, signal: AbortSignal) {
+  private constructor(kvm: Kvm, signal: AbortSignal, restore: RestoreSource | undefined) {
     this.kvm = kvm;
     this.signal = signal;
+    this.restore = restore;
     this.idleThreads = [new VcpuHandle()];
   }
 
   bootFile({ guest }: ResolvedVm): Promise<string> {
+    // What goes on from a snapshot boots nothing.
+    if (this.restore !== undefined) return Promise.resolve('');
     if (guest.kind === 'kernel') return Promise.resolve(guest.kernel);
     let path = this.images.get(guest.image);
     if (path === undefined) {
@@ -53,7 +63,13 @@ export class HostParts implements ClusterParts {
       );
     }
     const threads = this.idleThreads.splice(0, recipe.vcpus);
-    const machine = await Machine.create(this.kvm, { ...config, imagePath: bootFile, threads });
+    const restored = this.restore?.software(recipe.name);
+    const machine = await Machine.create(this.kvm, {
+      ...config,
+      imagePath: bootFile,
+      threads,
+      ...(restored === undefined ? {} : { restored }),
+    });
     this.machines.set(recipe.name, machine);
     return machine;
   }
@@ -62,12 +78,16 @@ export class HostParts implements ClusterParts {
     return this.devices.createRng();
   }
 
-  openNetworks(cluster: ResolvedCluster): Promise<ClusterNetworks> {
-    return openNetworks(cluster);
+  async openNetworks(cluster: ResolvedCluster): Promise<SnapshotNetworks> {
+    this.networks = await openNetworks(cluster, this.restore?.epoch);
+    return this.networks;
   }
 
-  openDisks(cluster: ResolvedCluster): Promise<ClusterDisks> {
-    return openDisks(cluster);
+  /** Disks live as long as the run directory: a snapshot is what keeps them. */
+  async openDisks(cluster: ResolvedCluster): Promise<SnapshotDisks> {
+    const folder = join(runsDirectory(), cluster.name, 'disks');
+    this.disks = await openDisks(cluster, folder, (vm, disk) => this.restore?.disk(vm, disk));
+    return this.disks;
   }
 
   /** Gives back what the machines shared, and threads that none has taken. */

@@ -1,7 +1,7 @@
-import type { EpochSwitch } from '../../snapshot/cluster/interfaces.ts';
-import type { ChannelState } from '../../snapshot/cluster/channel.ts';
-import type { Impairment, ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
 import type { ImpairmentConfig, Networks, NicPlug } from '../../net/index.ts';
+import type { ChannelState } from '../../snapshot/cluster/channel.ts';
+import type { EpochSwitch } from '../../snapshot/cluster/interfaces.ts';
+import type { Impairment, ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
 import type { NetEpochSwitch } from './epochs/epoch-switch.ts';
 import type { ClusterNetworks } from './parts.ts';
 
@@ -47,7 +47,10 @@ class OpenNetworks implements SnapshotNetworks {
   constructor(networks: Networks, Switch: typeof NetEpochSwitch, epoch: number) {
     this.networks = networks;
     this.epoch = epoch;
-    this.epochSwitch = new Switch(networks, { keys: () => this.plugs.keys(), get: name => this.plugs.get(name)?.portId });
+    this.epochSwitch = new Switch(networks, {
+      keys: () => this.plugs.keys(),
+      get: name => this.plugs.get(name)?.portId,
+    });
   }
 
   async createNics(vm: ResolvedVm): Promise<NicPlug[]> {

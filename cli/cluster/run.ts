@@ -11,15 +11,21 @@ import type { ResolvedCluster } from '../config/resolved.ts';
 import type { RunDirectory } from '../home/run-directory.ts';
 import type { RunningCluster } from './cluster.ts';
 import type { ClusterVm, VmExit } from './cluster-vm.ts';
+import type { HostParts } from './host-parts.ts';
+import type { RestoreSource } from './restore-source.ts';
 import type { RunReporter } from './run-report.ts';
 import { exitCodeOf, Shutdown, type ShutdownCause } from './shutdown.ts';
+import type { ClusterSnapshots, ClusterSource } from './snapshots.ts';
 
 export interface RunRequest {
-  readonly file: string;
+  readonly source: RunSource;
   /** Takes the place of the file's name. */
   readonly name?: string | undefined;
   readonly detached?: DetachedRun | undefined;
 }
+
+/** What to run: a cluster file, or a snapshot to go on from. */
+export type RunSource = { readonly file: string } | { readonly snapshot: string; readonly lazy: boolean };
 
 export interface DetachedRun {
   /** How long the guests may take to boot. */
@@ -64,12 +70,21 @@ async function start(
 ): Promise<ShutdownCause | undefined> {
   performance.mark('open');
   const { HostParts } = await import('./host-parts.ts');
-  const parts = HostParts.open(shutdown.signal);
+  const restore = await openSnapshot(request.source, error => shutdown.fail(error));
+  const parts = HostParts.open(shutdown.signal, restore);
   teardown.add(() => parts.close());
 
   performance.mark('read file');
-  const { loadCluster } = await import('../config/load.ts');
-  const config = loadCluster(request.file, request.name === undefined ? {} : { name: request.name });
+  const { parseCluster, readClusterFile } = await import('../config/load.ts');
+  const source = restore?.source ?? readSource(request.source as { file: string }, readClusterFile);
+  const original = parseCluster(source.file, source.text);
+  // MAC addresses come from the name: a restored cluster keeps those its guests know.
+  const config =
+    restore !== undefined && request.name !== undefined
+      ? { ...original, name: request.name }
+      : request.name === undefined
+        ? original
+        : parseCluster(source.file, source.text, { name: request.name });
 
   performance.mark('claim name');
   const { RunningCluster } = await import('./cluster.ts');
@@ -85,18 +100,59 @@ async function start(
   teardown.add(() => cluster.stop());
   shutdown.signal.throwIfAborted();
 
+  const snapshots = await prepareSnapshots(cluster, source, parts, restore);
+  teardown.add(async () => (await snapshots()).close());
+
   performance.mark('start guests');
   const ended = untilEnd(cluster, view, { failFast: request.detached === undefined });
   view.watch(cluster);
-  cluster.start();
+  cluster.start({ booted: restore !== undefined });
   const end = Promise.race([ended, shutdown.requested]);
 
   performance.mark('serve');
-  server = await serve(cluster, directory, shutdown);
+  server = await serve(cluster, directory, shutdown, parts, snapshots);
   if (request.detached !== undefined) await reportBoot(cluster, directory, request.detached, shutdown);
   const cause = await end;
   // Of a detached cluster the consoles can be read until it is stopped.
   return cause === undefined && request.detached !== undefined ? shutdown.requested : cause;
+}
+
+function readSource({ file }: { file: string }, read: (file: string) => string): ClusterSource {
+  return { file: file === '-' ? 'stdin' : file, text: read(file) };
+}
+
+async function openSnapshot(
+  source: RunSource,
+  onDamage: (error: Error) => void,
+): Promise<RestoreSource | undefined> {
+  if (!('snapshot' in source)) return undefined;
+  const { RestoreSource } = await import('./restore-source.ts');
+  return RestoreSource.open(source.snapshot, { lazy: source.lazy, onDamage });
+}
+
+/** Delivers what a restored snapshot recorded; snapshots themselves are made ready when the first is asked for. */
+async function prepareSnapshots(
+  cluster: RunningCluster,
+  source: ClusterSource,
+  { machines, networks, disks }: HostParts,
+  restore: RestoreSource | undefined,
+): Promise<() => Promise<ClusterSnapshots>> {
+  if (networks === undefined || disks === undefined)
+    throw new Error('the cluster was composed without devices');
+  if (restore !== undefined) await networks.inject(restore.channel());
+  let snapshots: Promise<ClusterSnapshots> | undefined;
+  return () => {
+    snapshots ??= import('./snapshots.ts').then(
+      module =>
+        new module.ClusterSnapshots(cluster, source, {
+          machines,
+          networks,
+          disks,
+          epoch: restore?.epoch ?? 0,
+        }),
+    );
+    return snapshots;
+  };
 }
 
 async function claim(
@@ -141,10 +197,18 @@ async function serve(
   cluster: RunningCluster,
   directory: RunDirectory,
   shutdown: Shutdown,
+  parts: HostParts,
+  snapshots: () => Promise<ClusterSnapshots>,
 ): Promise<ControlServer> {
   const { ControlServer } = await import('../api/server.ts');
   const { clusterRoutes } = await import('../api/cluster-routes.ts');
-  const routes = clusterRoutes(cluster, directory.record, () => shutdown.request());
+  const { captureRoute } = await import('../api/capture-route.ts');
+  const { snapshotRoutes } = await import('../api/snapshot-routes.ts');
+  const routes = [
+    ...clusterRoutes(cluster, directory.record, () => shutdown.request()),
+    ...snapshotRoutes(cluster, snapshots),
+    captureRoute(cluster, () => parts.networks?.networks),
+  ];
   return ControlServer.listen(directory.path, routes);
 }
 

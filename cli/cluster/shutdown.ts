@@ -55,6 +55,10 @@ export class Shutdown {
     this.begin({ kind: 'request' });
   }
 
+  fail(error: unknown): void {
+    this.begin({ kind: 'error', error });
+  }
+
   private begin(cause: ShutdownCause): void {
     if (this.first === undefined) {
       this.first = cause;

@@ -18,7 +18,7 @@ export interface LoadOptions {
  * TSVMM_E_NOT_FOUND when it cannot be read. The file `-` is stdin.
  */
 export function loadCluster(file: string, options: LoadOptions = {}): ResolvedCluster {
-  return parseCluster(file === '-' ? 'stdin' : file, readBounded(file), options);
+  return parseCluster(file === '-' ? 'stdin' : file, readClusterFile(file), options);
 }
 
 /** The same for a text that is said to come from `file`, against whose directory relative paths count. */
@@ -42,7 +42,8 @@ const problemOf = (document: SourceDocument) => (issue: v.BaseIssue<unknown>) =>
   );
 };
 
-function readBounded(file: string): string {
+/** The text of a cluster file, bounded. Throws TSVMM_E_NOT_FOUND, TSVMM_E_CONFIG. */
+export function readClusterFile(file: string): string {
   const fd = openToRead(file);
   try {
     if (fstatSync(fd).isDirectory()) {

@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import type { RunRequest } from '../cluster/run.ts';
+import type { RunRequest, RunSource } from '../cluster/run.ts';
 import { type FormatOptions, formatOption } from '../ui/output.ts';
 
-interface Options extends FormatOptions {
+export interface RunOptions extends FormatOptions {
   readonly detach?: boolean;
   readonly name?: string;
   readonly timeout: number;
@@ -15,11 +15,8 @@ export function define(command: Command): void {
   command
     .argument('<file>', 'the cluster file')
     .option('-d, --detach', 'run in the background; return when every guest has booted')
-    .option('--name <name>', "run it under this name instead of the file's")
-    .option('--timeout <seconds>', 'with -d: how long the guests may take to boot', seconds, 60)
-    .addOption(formatOption())
-    .addOption(command.createOption('--report-fd <fd>').hideHelp())
-    .addOption(command.createOption('--control-log <file>').hideHelp())
+    .option('--name <name>', "run it under this name instead of the file's");
+  addRunOptions(command)
     .addHelpText(
       'after',
       `
@@ -34,13 +31,20 @@ Examples:
     .action(run);
 }
 
-async function run(file: string, options: Options): Promise<void> {
+const run = (file: string, options: RunOptions): Promise<void> => runSource({ file }, ['run', file], options);
+
+/** Runs what `source` says; `words` are the verb and the arguments by which a detached process gets it again. */
+export async function runSource(
+  source: RunSource,
+  words: readonly string[],
+  options: RunOptions,
+): Promise<void> {
   if (options.detach) {
     const { runDetached } = await import('../cluster/detach.ts');
-    return runDetached(file, options);
+    return runDetached(words, options);
   }
   const { runCluster } = await import('../cluster/run.ts');
-  const request: RunRequest = { file, name: options.name };
+  const request: RunRequest = { source, name: options.name };
   if (options.reportFd !== undefined && options.controlLog !== undefined) {
     const { runAsDetached } = await import('../cluster/detached-process.ts');
     process.exitCode = await runAsDetached(request, {
@@ -54,6 +58,14 @@ async function run(file: string, options: Options): Promise<void> {
   process.exitCode = await runCluster(request, createRunView(options.format));
   if (process.env.TSVMM_TIMING) (await import('../ui/timing.ts')).printTiming();
 }
+
+/** What all verbs that run a cluster take. */
+export const addRunOptions = (command: Command): Command =>
+  command
+    .option('--timeout <seconds>', 'with -d: how long the guests may take to boot', seconds, 60)
+    .addOption(formatOption())
+    .addOption(command.createOption('--report-fd <fd>').hideHelp())
+    .addOption(command.createOption('--control-log <file>').hideHelp());
 
 function seconds(text: string): number {
   const value = Number(text);

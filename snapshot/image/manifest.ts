@@ -32,11 +32,15 @@ const vm = v.strictObject({
   name,
   memory_bytes: count,
   vcpus: v.pipe(count, v.minValue(1), v.maxValue(256)),
+  /** Its NICs, as "vm/nic". */
+  ports: v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(64)),
   state: file,
   memory,
-  /** Frozen layers in a folder of their own. */
+  /** Frozen layers in a folder of their own, and the checksum of each. */
   disks: v.pipe(
-    v.array(v.strictObject({ name, path: relativePath, description: diskDescriptionSchema })),
+    v.array(
+      v.strictObject({ name, path: relativePath, description: diskDescriptionSchema, digests: v.array(crc) }),
+    ),
     v.maxLength(64),
   ),
 });

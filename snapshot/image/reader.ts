@@ -68,7 +68,8 @@ export class SnapshotReader {
     }
   }
 
-  private json(reference: FileReference): unknown {
+  /** A JSON file, not validated beyond its checksum. */
+  json(reference: FileReference): unknown {
     return parseJson(this.file(reference), reference.path);
   }
 }

@@ -64,7 +64,7 @@ export class SnapshotWriter {
     },
     state: VmStateJson,
     saved: SaveResult,
-  ): Omit<ManifestVm, 'disks'> {
+  ): Omit<ManifestVm, 'disks' | 'ports'> {
     const fd = this.memoryFds.get(vm.name);
     if (fd === undefined)
       throw new TsvmmError('TSVMM_E_INTERNAL', `the memory of ${vm.name} was never opened`);

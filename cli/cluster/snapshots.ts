@@ -1,0 +1,164 @@
+import { join } from 'node:path';
+import { SnapshotDriver } from '../../snapshot/cluster/driver.ts';
+import type { FilterModeName } from '../../snapshot/cluster/filter.ts';
+import type { Clock } from '../../snapshot/cluster/interfaces.ts';
+import { type SnapshotReport, snapshotReport } from '../../snapshot/image/report.ts';
+import { type SnapshotFolder, type SnapshotOptions, SnapshotStore } from '../../snapshot/image/store.ts';
+import { MachineSnapshotter } from '../../snapshot/machine-snapshotter.ts';
+import { TsvmmError } from '../../vmm/errors.ts';
+import type { Machine } from '../../vmm/machine.ts';
+import { monotonic_us } from '../../vmm/vcpu/monotonic.ts';
+import { snapshotsDirectory } from '../home/layout.ts';
+import type { RunningCluster } from './cluster.ts';
+import type { SnapshotDisks } from './disks.ts';
+import type { SnapshotNetworks } from './networks.ts';
+
+/** Cluster file as text, so that a restore reads and checks it like any other. */
+export interface ClusterSource {
+  readonly file: string;
+  readonly text: string;
+}
+
+export interface SnapshotRequest {
+  /** "s1", "s2", ... if left out. */
+  readonly name?: string | undefined;
+  readonly method: SnapshotOptions['method'];
+  readonly cow: SnapshotOptions['cow'];
+  readonly filter: FilterModeName;
+  readonly timeout_s: number;
+}
+
+/** What a listener of a snapshot's progress hears. */
+export type SnapshotProgress =
+  | { readonly kind: 'cut'; readonly vm: string; readonly downtime_us: number }
+  | {
+      readonly kind: 'saving';
+      readonly vm: string;
+      readonly saved: number;
+      readonly total: number;
+      readonly faults: number;
+    }
+  | { readonly kind: 'saved'; readonly vm: string };
+
+export interface SnapshotParts {
+  readonly machines: ReadonlyMap<string, Machine>;
+  readonly networks: SnapshotNetworks;
+  readonly disks: SnapshotDisks;
+  /** Of the snapshot that the cluster was restored from, or 0. */
+  readonly epoch: number;
+}
+
+/** Takes the snapshots of one running cluster. */
+export class ClusterSnapshots {
+  private readonly cluster: RunningCluster;
+  private readonly store: SnapshotStore;
+  private readonly driver: SnapshotDriver<SnapshotFolder>;
+  private readonly snapshotters: readonly MachineSnapshotter[];
+  private readonly folder: string;
+  private listener: (progress: SnapshotProgress) => void = () => {};
+
+  constructor(cluster: RunningCluster, source: ClusterSource, parts: SnapshotParts) {
+    const { name } = cluster.config;
+    this.cluster = cluster;
+    this.folder = join(snapshotsDirectory(), name);
+    this.store = new SnapshotStore({ cluster: name, folder: this.folder, configuration: source });
+    const vms = [...parts.machines].map(([vm, machine]) => {
+      const ports = parts.networks.portsOf(vm);
+      return {
+        name: vm,
+        ports,
+        snapshotter: new MachineSnapshotter(machine, ports, parts.disks.disksOf(vm)),
+      };
+    });
+    this.snapshotters = vms.map(vm => vm.snapshotter);
+    this.driver = new SnapshotDriver({
+      epoch: parts.epoch,
+      vms,
+      network: parts.networks.epochSwitch,
+      store: this.store,
+      clock,
+      onEvent: event => {
+        if (event.kind === 'vm-cut') {
+          const { resumed_us, suspended_us } = event.cut;
+          this.listener({ kind: 'cut', vm: event.vm, downtime_us: Math.round(resumed_us - suspended_us) });
+        } else if (event.kind === 'vm-saved') {
+          this.listener({ kind: 'saved', vm: event.vm });
+        }
+      },
+      onProgress: (vm, { pages_saved, pages_total, cow_faults }) =>
+        this.listener({ kind: 'saving', vm, saved: pages_saved, total: pages_total, faults: cow_faults }),
+    });
+    for (const vm of cluster.vms.values()) {
+      vm.once('exit', () =>
+        this.driver.leave(vm.name, new TsvmmError('TSVMM_E_CONFLICT', `${vm.name} has ended`)),
+      );
+    }
+  }
+
+  /** Throws the error of whatever failed; the cluster runs on undisturbed then, and nothing of the snapshot is left. */
+  async take(
+    request: SnapshotRequest,
+    listener: (progress: SnapshotProgress) => void,
+    signal?: AbortSignal,
+  ): Promise<SnapshotReport> {
+    const { method, cow, filter } = request;
+    const name = request.name ?? (await this.nextName());
+    const options = { method, cow, filter };
+    this.store.expect(name, options);
+    this.listener = listener;
+    const timeline = await this.aroundPause(method, () =>
+      this.driver.snapshot({
+        name,
+        mode: filter,
+        timeout_us: request.timeout_s * 1e6,
+        ...(signal === undefined ? {} : { signal }),
+      }),
+    );
+    return snapshotReport(`${this.cluster.config.name}/${name}`, join(this.folder, name), options, timeline);
+  }
+
+  /** Before the machines end. */
+  async close(): Promise<void> {
+    await Promise.all(this.snapshotters.map(snapshotter => snapshotter.close()));
+  }
+
+  /** Stop-and-copy, for comparison: nothing runs from before the first cut until all is saved. */
+  private async aroundPause<Result>(
+    method: SnapshotOptions['method'],
+    work: () => Promise<Result>,
+  ): Promise<Result> {
+    if (method === 'pre-copy') {
+      throw new TsvmmError(
+        'TSVMM_E_USAGE',
+        'pre-copy is measured by tsvmm bench, it makes no cluster snapshots',
+        {
+          hint: 'use --method hotsnap or stop-copy',
+        },
+      );
+    }
+    if (method === 'hotsnap' || this.cluster.state === 'paused') return work();
+    await this.cluster.pause();
+    try {
+      return await work();
+    } finally {
+      this.cluster.resume();
+    }
+  }
+
+  private async nextName(): Promise<string> {
+    const { listSnapshots } = await import('../../snapshot/image/list.ts');
+    const taken = new Set(listSnapshots(this.folder).map(({ name }) => name));
+    let number = 1;
+    while (taken.has(`s${number}`)) number++;
+    return `s${number}`;
+  }
+}
+
+const clock: Clock = {
+  now_us: monotonic_us,
+  schedule: (time_us, callback) => {
+    const timer = setTimeout(callback, Math.max(0, (time_us - monotonic_us()) / 1000));
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
