@@ -20,8 +20,8 @@ export class FakeGuest {
   /** Page 0 stays free, so that 0 is never a valid address. */
   private next = 4096;
 
-  constructor(length = 2 * HUGE_PAGE_SIZE) {
-    this.ram = allocateRam(length, { hugePages: false });
+  constructor(length = 2 * HUGE_PAGE_SIZE, ram = allocateRam(length, { hugePages: false })) {
+    this.ram = ram;
     this.memory = new GuestMemory(this.ram);
   }
 
@@ -30,6 +30,12 @@ export class FakeGuest {
     this.next = at + length;
     if (this.next > this.ram.length) throw new Error('the fake guest is out of memory');
     return gpa(at);
+  }
+
+  /** Forgets all allocations and what was in them. */
+  rewind(): void {
+    this.memory.copyIn(gpa(0), new Uint8Array(Math.min(this.next, this.ram.length)));
+    this.next = 4096;
   }
 
   bytes(at: Gpa, length: number): Uint8Array {

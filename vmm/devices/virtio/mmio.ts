@@ -194,7 +194,10 @@ export class VirtioMmio implements BusDevice {
     this.state.noteActivation();
   }
 
-  /** Section 3.1.1: initialization goes forward only, or back to nothing by writing 0. */
+  /**
+   * Sections 2.1.1 and 3.1.1: bits are only ever added, or all taken back by writing 0. A driver that goes on without
+   * agreed features must begin anew: the device may rely on them while it lives.
+   */
   private writeStatus(status: number): void {
     const { state } = this;
     if (status === 0) {
@@ -202,10 +205,15 @@ export class VirtioMmio implements BusDevice {
       this.effects.activationChanged();
       return;
     }
-    let accepted = status | (state.status & Status.NEEDS_RESET);
-    const wantsFeatures = (status & Status.FEATURES_OK) !== 0 && (state.status & Status.FEATURES_OK) === 0;
+    let accepted = status | state.status;
+    const wantsFeatures = (accepted & ~state.status & Status.FEATURES_OK) !== 0;
     if (wantsFeatures && !this.featuresAcceptable()) accepted &= ~Status.FEATURES_OK;
-    const goesLive = (accepted & Status.DRIVER_OK) !== 0 && (state.status & Status.DRIVER_OK) === 0;
+    const goesLive = (accepted & ~state.status & Status.DRIVER_OK) !== 0;
+    if (goesLive && (accepted & Status.FEATURES_OK) === 0) {
+      state.status = accepted & ~Status.DRIVER_OK;
+      this.needsReset();
+      return;
+    }
     state.status = accepted;
     if (!goesLive) return;
     state.noteActivation();

@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 import type { EventLoop } from '../../../io/event-loop.ts';
-import { drainEventFd } from '../../../io/eventfd.ts';
+import { drainEventFd, signalEventFd } from '../../../io/eventfd.ts';
 import { DescriptorChain } from '../chain.ts';
 import type { VirtQueue } from '../queue.ts';
 import type { DeviceAttachment, ServedDevice } from '../served-device.ts';
@@ -8,6 +8,7 @@ import { rngModel } from './model.ts';
 
 /** One request is filled with at most this many bytes; the driver asks again for more (section 5.4.6). */
 const MAXIMUM_FILL_BYTES = 64 * 1024;
+const REQUESTS_PER_TURN = 16;
 
 /** Serves an entropy device from the host's random number generator. */
 export class RngHandler {
@@ -27,15 +28,16 @@ export class RngHandler {
     const { device } = this;
     if (!device.enter()) return;
     const queue = device.queue(0);
-    if (queue !== undefined) device.guarded(() => this.fillAll(queue));
+    if (queue !== undefined) device.guarded(() => this.fillSome(queue));
     device.leave();
   }
 
-  private fillAll(queue: VirtQueue): void {
-    do {
-      while (queue.pop(this.chain)) queue.push(this.chain.head, this.fill());
-      this.device.publish(queue);
-    } while (queue.enableNotifications());
+  /** Then others have their turn: a driver that asks without end must not keep the thread, nor the lock. */
+  private fillSome(queue: VirtQueue): void {
+    for (let i = 0; i < REQUESTS_PER_TURN && queue.pop(this.chain); i++)
+      queue.push(this.chain.head, this.fill());
+    this.device.publish(queue);
+    if (queue.enableNotifications()) signalEventFd(this.queueEventFd);
   }
 
   private fill(): number {
