@@ -23,10 +23,7 @@ test('slotPlace(): register blocks in the hole, each with a pin of its own that 
 });
 
 test('slotCmdline(): the word that Linux and the bench guest read', () => {
-  assert.is(
-    slotCmdline({ base: 0xd0001000, irq: 6, attachment: undefined as never }),
-    'virtio_mmio.device=4K@0xd0001000:6',
-  );
+  assert.is(slotCmdline({ base: 0xd0001000, irq: 6 }), 'virtio_mmio.device=4K@0xd0001000:6');
 });
 
 test.run();
