@@ -3,6 +3,9 @@ import { type CpuContext, Gpr, Segment } from './cpu-context.ts';
 import { Instruction, NO_REGISTER } from './instruction.ts';
 import { MemoryOperands } from './memory-operands.ts';
 
+/** Of a string or on the stack. */
+const LARGEST_ELEMENT = 8;
+
 /** What the steps of operand analysis share: the instruction, the vCPU, and the list that they fill. */
 export class Analysis {
   readonly context: CpuContext;
@@ -29,17 +32,21 @@ export class Analysis {
     return segment === NO_REGISTER ? Segment.DS : segment;
   }
 
-  /** Appends `bytes` from the offset on, where offsets have `bits` and go on at 0. */
-  addRange(bytes: number, bits: number, segment: number, access: number): void {
-    const { offset } = this;
-    const room = bits === 64 ? Number.POSITIVE_INFINITY : 2 ** bits - (offset.low >>> 0);
-    if (bytes <= room) {
-      this.addLinear(bytes, segment, access);
-      return;
-    }
-    this.addLinear(room, segment, access);
-    offset.set(0, 0);
-    this.addLinear(Math.min(bytes - room, 2 ** bits), segment, access);
+  /** Appends `bytes` from the offset on. One operand does not wrap where offsets do, or only faults if it would. */
+  addRange(bytes: number, segment: number, access: number): void {
+    const { linear, offset } = this;
+    linear.set(offset.low, offset.high);
+    linear.linearize(this.context, segment);
+    this.operands.add(linear.low, linear.high, bytes, access);
+  }
+
+  /** Appends several elements from the offset on, where offsets have `bits` and go on at 0 between two elements. */
+  addElements(bytes: number, bits: number, segment: number, access: number): void {
+    const room = bits === 64 ? Number.POSITIVE_INFINITY : 2 ** bits - (this.offset.low >>> 0);
+    this.addRange(Math.min(bytes, room + LARGEST_ELEMENT - 1), segment, access);
+    if (bytes <= room) return;
+    this.offset.set(0, 0);
+    this.addRange(Math.min(bytes - room, 2 ** bits), segment, access);
   }
 
   /** Appends the `bytes` below the stack pointer, which a push writes. */
@@ -47,13 +54,6 @@ export class Analysis {
     this.setOffset(Gpr.RSP, this.context.stackBits);
     this.offset.subtract(bytes);
     this.offset.truncate(this.context.stackBits);
-    this.addRange(bytes, this.context.stackBits, Segment.SS, access);
-  }
-
-  private addLinear(bytes: number, segment: number, access: number): void {
-    const { linear, offset } = this;
-    linear.set(offset.low, offset.high);
-    linear.linearize(this.context, segment);
-    this.operands.add(linear.low, linear.high, bytes, access);
+    this.addElements(bytes, this.context.stackBits, Segment.SS, access);
   }
 }

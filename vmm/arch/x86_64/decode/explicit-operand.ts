@@ -21,7 +21,7 @@ export function addExplicitOperand(analysis: Analysis): void {
   if (immediateOf(entry) === Immediate.O) {
     offset.set(instruction.displacementLow, instruction.displacementHigh);
     offset.truncate(addressBits);
-    analysis.addRange(memoryBytes(instruction), addressBits, analysis.dataSegment(), access);
+    analysis.addRange(memoryBytes(instruction), analysis.dataSegment(), access);
     return;
   }
   if (instruction.mod === 3 || sizeOf(entry) === NO_ACCESS) return;
@@ -37,7 +37,7 @@ export function addExplicitOperand(analysis: Analysis): void {
   else if (special === Special.bt) addBitOffset(analysis);
   offset.truncate(addressBits);
   if (special === Special.tile) addTileRows(analysis, access);
-  else analysis.addRange(bytes, addressBits, segmentOf(instruction), access);
+  else analysis.addRange(bytes, segmentOf(instruction), access);
 }
 
 /** The offset without an index, with all bits. */
@@ -74,7 +74,7 @@ function addTileRows(analysis: Analysis, access: number): void {
   const { index, scale, addressBits } = instruction;
   const segment = segmentOf(instruction);
   for (let row = 0; row < TILE_ROWS; row++) {
-    analysis.addRange(memoryBytes(instruction), addressBits, segment, access);
+    analysis.addRange(memoryBytes(instruction), segment, access);
     if (index === NO_REGISTER) return;
     offset.addRegister(context, index, scale);
     offset.truncate(addressBits);

@@ -76,25 +76,25 @@ function addOtherOperands(analysis: Analysis, special: number): void {
       analysis.setOffset(Gpr.RBX, addressBits);
       offset.add((analysis.context.registers[2 * Gpr.RAX] as number) & 0xff, 0);
       offset.truncate(addressBits);
-      analysis.addRange(1, addressBits, analysis.dataSegment(), Access.READ);
+      analysis.addRange(1, analysis.dataSegment(), Access.READ);
       break;
     case Special.maskmov:
       analysis.setOffset(Gpr.RDI, addressBits);
-      analysis.addRange(maskmovBytes(instruction), addressBits, analysis.dataSegment(), Access.WRITE);
+      analysis.addRange(maskmovBytes(instruction), analysis.dataSegment(), Access.WRITE);
       break;
     case Special.dst64:
       analysis.setOffset(instruction.reg, addressBits);
-      analysis.addRange(CACHE_LINE, addressBits, Segment.ES, Access.WRITE);
+      analysis.addRange(CACHE_LINE, Segment.ES, Access.WRITE);
       break;
     case Special.clzero:
       analysis.setOffset(Gpr.RAX, addressBits);
       offset.set(offset.low & -CACHE_LINE, offset.high);
-      analysis.addRange(CACHE_LINE, addressBits, analysis.dataSegment(), Access.WRITE);
+      analysis.addRange(CACHE_LINE, analysis.dataSegment(), Access.WRITE);
       break;
     case Special.monitor:
     case Special.umonitor:
       analysis.setOffset(special === Special.monitor ? Gpr.RAX : instruction.rm, addressBits);
-      analysis.addRange(1, addressBits, analysis.dataSegment(), Access.READ);
+      analysis.addRange(1, analysis.dataSegment(), Access.READ);
       break;
   }
 }
@@ -106,7 +106,7 @@ const maskmovBytes = ({ prefix }: Instruction): number => (prefix === Prefix.NON
 function addOnStack(analysis: Analysis, register: number, bytes: number): void {
   const { stackBits } = analysis.context;
   analysis.setOffset(register, stackBits);
-  analysis.addRange(bytes, stackBits, Segment.SS, Access.READ);
+  analysis.addElements(bytes, stackBits, Segment.SS, Access.READ);
 }
 
 /** Pushes rBP, copies frame pointers by nesting level, and tries whether the new top of the stack can be written. */
@@ -122,13 +122,13 @@ function addEnter(analysis: Analysis): void {
     analysis.setOffset(Gpr.RSP, stackBits);
     offset.subtract(pushed + locals);
     offset.truncate(stackBits);
-    analysis.addRange(size, stackBits, Segment.SS, Access.WRITE);
+    analysis.addRange(size, Segment.SS, Access.WRITE);
   }
   if (level > 1) {
     analysis.setOffset(Gpr.RBP, stackBits);
     offset.subtract(size * (level - 1));
     offset.truncate(stackBits);
-    analysis.addRange(size * (level - 1), stackBits, Segment.SS, Access.READ);
+    analysis.addElements(size * (level - 1), stackBits, Segment.SS, Access.READ);
   }
 }
 
@@ -140,5 +140,5 @@ function addInterruptFrame(analysis: Analysis): void {
   if (stackBits === 64) offset.set(offset.low & -16, offset.high);
   offset.subtract(INTERRUPT_FRAME);
   offset.truncate(stackBits);
-  analysis.addRange(INTERRUPT_FRAME, stackBits, Segment.SS, Access.WRITE);
+  analysis.addElements(INTERRUPT_FRAME, stackBits, Segment.SS, Access.WRITE);
 }

@@ -21,12 +21,12 @@ function addString(analysis: Analysis, register: number, segment: number, access
   if (count === 0) return;
   analysis.setOffset(register, addressBits);
   if (!context.descending) {
-    analysis.addRange(size * count, addressBits, segment, access);
+    analysis.addElements(size * count, addressBits, segment, access);
     return;
   }
   offset.subtract(size * (count - 1));
   offset.truncate(addressBits);
-  analysis.addRange(size * count, addressBits, segment, access | Access.DESCENDING);
+  analysis.addElements(size * count, addressBits, segment, access | Access.DESCENDING);
 }
 
 /** rCX in the width of addresses, at most 2^32 - 1: no guest has as much memory as that would touch. */

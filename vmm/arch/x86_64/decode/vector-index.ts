@@ -37,7 +37,7 @@ export function addVectorIndexedOperands(analysis: Analysis, xsave: DataView, la
     if (scale === 0) offset.add(low, high);
     else offset.add(low << scale, (high << scale) | (low >>> (32 - scale)));
     offset.truncate(addressBits);
-    analysis.addRange(bytes, addressBits, segment, access);
+    analysis.addRange(bytes, segment, access);
   }
   operands.flags &= ~(OperandFlag.VECTOR_INDEX | OperandFlag.INCOMPLETE);
 }
