@@ -22,4 +22,6 @@ export interface MachineSoftware {
    * the machine goes.
    */
   install(parts: MachineParts): void | Promise<void | (() => Promise<void>)>;
+  /** Called when the machine is let run, right before its vCPUs are. */
+  release?(parts: Pick<MachineParts, 'vm'>): void;
 }

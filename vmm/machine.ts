@@ -136,6 +136,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     installKickSignal();
     this.consoleTimer = setInterval(() => this.fetchConsole(), CONSOLE_POLL_MS);
     this.consoleTimer.unref();
+    this.config.restored?.release?.(this);
     this.run();
     if (this.config.restored !== undefined) this.stirDevices();
   }

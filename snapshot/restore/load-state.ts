@@ -13,7 +13,8 @@ const loadOrder = ['mpState', 'regs', 'sregs', 'xcrs', 'xsave', 'debugregs', 'la
 
 /**
  * Puts the state into a new machine that has not run: RAM must be there already, as KVM writes its clock page when it
- * is told where that is. Throws TSVMM_E_SNAPSHOT_CORRUPT when the machine is of another shape than the state.
+ * is told where that is. The clock is left for the moment of release, or the time until then would pass in the guest.
+ * Throws TSVMM_E_SNAPSHOT_CORRUPT when the machine is of another shape than the state.
  */
 export function loadVmState(state: VmState, { vm, vcpus, slots, serial }: MachineParts): void {
   if (state.vcpus.length !== vcpus.length) {
@@ -22,7 +23,6 @@ export function loadVmState(state: VmState, { vm, vcpus, slots, serial }: Machin
   for (const [i, vcpu] of vcpus.entries()) loadVcpu(vcpu, state.vcpus[i] as VcpuState);
   for (const chip of state.irqchips) vm.setIrqchip(chip.bytes);
   vm.setPit(state.pit.bytes);
-  vm.setClock(state.clock.clock);
 
   serial.loadFrom(state.serial);
   for (const byte of state.serialInput) serial.input.push(byte);

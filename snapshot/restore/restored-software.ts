@@ -27,9 +27,12 @@ export function restoredSoftware(
   vm: ManifestVm,
   options: RestoreOptions,
 ): MachineSoftware {
+  let clock_ns = 0n;
   return {
+    release: ({ vm: machine }) => machine.setClock(clock_ns),
     install: async parts => {
       const state = reader.state(vm);
+      clock_ns = state.clock.clock;
       const source = memorySource(reader, vm);
       const { address, length } = parts.ram;
       const thread = new IoThread<RestoreMessage, unknown>(import.meta.url, './restore-thread');
