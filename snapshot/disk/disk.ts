@@ -1,0 +1,169 @@
+import { join } from 'node:path';
+import type { DevicePlug } from '../../vmm/devices/plug.ts';
+import { blockModel } from '../../vmm/devices/virtio/block/model.ts';
+import type { VirtioModel } from '../../vmm/devices/virtio/model.ts';
+import type { DeviceAttachment } from '../../vmm/devices/virtio/served-device.ts';
+import { TsvmmError } from '../../vmm/errors.ts';
+import { IoThread } from '../../vmm/io/io-thread.ts';
+import type { RamDescriptor } from '../../vmm/memory/ram.ts';
+import { type DiskDescription, describedGeometry, type LayerDescription } from './description.ts';
+import { DiskFolder } from './disk-folder.ts';
+import { DiskStats, type DiskStatsReport } from './disk-stats.ts';
+import type { DiskThreadMessage, DiskThreadReply, DiskThreadSetup } from './disk-thread.ts';
+import { syncData } from './durable-files.ts';
+import { FreezeWord } from './freeze-word.ts';
+import { SECTOR_SIZE } from './geometry.ts';
+import { MAXIMUM_LAYERS } from './owner-table.ts';
+import type { FrozenDisk } from './share-layers.ts';
+
+export interface DiskOptions {
+  /** Unique in its VM, "disk0"; also what the guest reads as the device's serial number (20 characters). */
+  readonly name: string;
+  readonly readOnly?: boolean;
+}
+
+/**
+ * A disk in use: its folder is locked, and its thread serves it, from open() to close(). How a snapshot takes it:
+ *
+ *     await disk.prepare();          // before the pause: makes the file of the next layer
+ *     const frozen = disk.freeze();  // in the pause, the device's lock held: one word in memory changes
+ *     await disk.seal();             // after it: what was frozen becomes durable and final
+ *     await shareLayers(frozen, snapshotFolder);
+ */
+export class Disk implements DevicePlug {
+  readonly name: string;
+  readonly model: VirtioModel;
+  private readonly folder: DiskFolder;
+  private readonly writable: boolean;
+  private readonly thread: IoThread<DiskThreadMessage, DiskThreadReply>;
+  private readonly statistics = new DiskStats();
+  private readonly freezeWord = new FreezeWord();
+  /** The empty layer on top of what disk.json names, made for the next freeze. */
+  private prepared: LayerDescription | undefined;
+  /** Layers frozen and not yet sealed. */
+  private unsealed: LayerDescription[] = [];
+  private closed = false;
+
+  private constructor(folder: DiskFolder, { name, readOnly = false }: DiskOptions) {
+    const { size } = describedGeometry(folder.description);
+    this.name = name;
+    this.writable = !readOnly;
+    this.folder = folder;
+    this.model = blockModel({ sectorCount: size / SECTOR_SIZE, readOnly });
+    this.thread = new IoThread(import.meta.url, './disk-thread', {
+      folder: folder.path,
+      description: folder.description,
+      writable: this.writable,
+      id: name,
+      stats: this.statistics.buffer,
+      freezeWord: this.freezeWord.buffer,
+    } satisfies DiskThreadSetup);
+  }
+
+  /**
+   * Opens the disk in `folder` (see createDisk) and starts its thread. Throws TSVMM_E_NOT_FOUND, TSVMM_E_CONFLICT
+   * when it is in use, TSVMM_E_DISK_CORRUPT, TSVMM_E_DISK.
+   */
+  static async open(path: string, options: DiskOptions): Promise<Disk> {
+    const folder = await DiskFolder.open(path, { writable: options.readOnly !== true });
+    const disk = new Disk(folder, options);
+    try {
+      const { needsLayer } = await disk.thread.request({ kind: 'open' });
+      if (needsLayer) {
+        await disk.prepare();
+        disk.freeze();
+        await disk.seal();
+      }
+      return disk;
+    } catch (error) {
+      await disk.abandon();
+      throw error;
+    }
+  }
+
+  async attach(attachment: DeviceAttachment, ram: RamDescriptor): Promise<void> {
+    await this.thread.request({ kind: 'attach', attachment, ram });
+  }
+
+  async detach(): Promise<void> {
+    if (!this.closed) await this.thread.request({ kind: 'detach' });
+  }
+
+  get stats(): DiskStatsReport {
+    return this.statistics.report();
+  }
+
+  /** What the disk is made of now, without a layer prepared for the next freeze. */
+  get description(): DiskDescription {
+    const { description } = this.folder;
+    const layers = description.layers.filter(layer => layer !== this.prepared);
+    return { ...description, layers };
+  }
+
+  /**
+   * Makes the layer that the next freeze() puts on top, unless there is one. It becomes part of disk.json at once:
+   * being empty, it changes nothing, and so the freeze itself has nothing to write.
+   */
+  async prepare(): Promise<void> {
+    if (this.prepared !== undefined) return;
+    const { folder } = this;
+    if (folder.description.layers.length >= MAXIMUM_LAYERS) {
+      throw new TsvmmError(
+        'TSVMM_E_DISK',
+        `the disk in ${folder.path} has ${MAXIMUM_LAYERS} layers, the most there can be`,
+        {
+          hint: 'stop its cluster and run tsvmm disk merge on it',
+        },
+      );
+    }
+    const layer = await folder.createLayer();
+    await folder.save({ ...folder.description, layers: [...folder.description.layers, layer] });
+    await this.thread.request({ kind: 'prepare', file: layer.file });
+    this.prepared = layer;
+  }
+
+  /**
+   * Freezes the disk as it is: later writes go to the prepared layer. Takes microseconds, and no part of it can fail
+   * but by TSVMM_E_INTERNAL when prepare() was left out. The device's lock must be held, or no device be attached.
+   */
+  freeze(): FrozenDisk {
+    const { description } = this;
+    if (this.prepared === undefined)
+      throw new TsvmmError('TSVMM_E_INTERNAL', `freeze() of ${this.name} without prepare()`);
+    this.freezeWord.freeze();
+    const top = description.layers.at(-1);
+    if (top !== undefined) this.unsealed.push(top);
+    this.prepared = undefined;
+    return { folder: this.folder.path, description };
+  }
+
+  /** Makes all that was frozen so far durable and final. Throws TSVMM_E_DISK. */
+  async seal(): Promise<void> {
+    const layers = this.unsealed;
+    this.unsealed = [];
+    // The kernel writes the data back while the disk's thread goes on serving the guest; then little is left to wait for.
+    for (const { file } of layers) await syncData(join(this.folder.path, file));
+    await this.thread.request({ kind: 'seal' });
+  }
+
+  /** Flushes, records that all is in order, ends the thread, unlocks the folder. Throws TSVMM_E_DISK. */
+  async close(): Promise<void> {
+    try {
+      await this.thread.request({ kind: 'close' });
+      await this.thread.stop();
+      if (this.prepared !== undefined) {
+        const { file } = this.prepared;
+        await this.folder.save(this.description);
+        await this.folder.unlinkLayer(file);
+      }
+    } finally {
+      await this.abandon();
+    }
+  }
+
+  private async abandon(): Promise<void> {
+    this.closed = true;
+    await this.thread.stop().catch(() => {});
+    this.folder.close();
+  }
+}
