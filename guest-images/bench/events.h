@@ -5,7 +5,8 @@
 struct event_source {
   // Handles all that has arrived; false if nothing had.
   bool (*poll)(void *context);
-  // Hands to the device what was queued since the last flush, with at most one notification, which may be posted. May be null.
+  // Hands to the device what was queued since the last flush, with at most one notification, which may be
+  // posted. May be null.
   void (*flush)(void *context);
   // Asks for an interrupt at the next arrival; false if something has arrived already.
   bool (*before_sleep)(void *context);

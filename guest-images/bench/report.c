@@ -23,7 +23,8 @@ void report_boot_step(const char *name) {
 static void report_boot(void) {
   struct json line;
   json_begin(&line, "boot");
-  for (u32 i = 0; i < boot_step_count; i++) json_number(&line, boot_steps[i].name, boot_steps[i].at / NS_PER_US);
+  for (u32 i = 0; i < boot_step_count; i++)
+    json_number(&line, boot_steps[i].name, boot_steps[i].at / NS_PER_US);
   json_send(&line);
 }
 

@@ -37,8 +37,10 @@ void scheduler_run_first(struct cpu *cpu) {
     events_flush();
     u64 now = clock_now(cpu);
     bool is_worth_polling = settings.poll_us && now < last_event_at + settings.poll_us * NS_PER_US;
-    if (until <= now || is_worth_polling || !events_before_sleep()) posted_write_flush();
-    else cpu_sleep(cpu, now, until);
+    if (until <= now || is_worth_polling || !events_before_sleep())
+      posted_write_flush();
+    else
+      cpu_sleep(cpu, now, until);
   }
 }
 

@@ -63,7 +63,8 @@ static const char *behind_prefix(const char *word, const char *prefix) {
 // gw=, ip=, ip1=, ip2= ...; false if the word is another one.
 static bool set_network(const char *word) {
   const char *gateway = behind_prefix(word, "gw=");
-  if (gateway && (!parse_ipv4(&gateway, &settings.gateway) || *gateway)) fatal("bad value in the word %s", word);
+  if (gateway && (!parse_ipv4(&gateway, &settings.gateway) || *gateway))
+    fatal("bad value in the word %s", word);
   if (gateway) return true;
   const char *cursor = behind_prefix(word, "ip");
   u64 index = 0;
@@ -109,7 +110,8 @@ static const char *next_word(const char **cursor) {
   while (**cursor == ' ') ++*cursor;
   const char *start = *cursor;
   if (!*start) return NULL;
-  if (*start == '+') ++*cursor;
+  if (*start == '+')
+    ++*cursor;
   else
     while (**cursor && **cursor != ' ' && **cursor != '+') ++*cursor;
   size_t length = (size_t)(*cursor - start);
@@ -123,7 +125,8 @@ static const char *next_word(const char **cursor) {
 static void check_workloads(void) {
   for (u32 i = 0; i < settings.workload_count; i++) {
     const struct workload *workload = &settings.workloads[i];
-    options_require(workload->kind->options, workload->kind->option_count, workload->state, workload->kind->name);
+    options_require(workload->kind->options, workload->kind->option_count, workload->state,
+                    workload->kind->name);
     if (workload->kind->runs_alone && settings.workload_count > 1)
       fatal("the workload %s cannot be joined with others", workload->kind->name);
   }
@@ -134,7 +137,9 @@ void settings_parse(const char *command_line) {
   settings.vm_name = "";
   bool expects_name = true;
   for (const char *word; (word = next_word(&command_line));) take_word(word, &expects_name);
-  if (settings.workload_count == 0) add_workload("idle");
-  else if (expects_name) fatal("a + without a workload behind it");
+  if (settings.workload_count == 0)
+    add_workload("idle");
+  else if (expects_name)
+    fatal("a + without a workload behind it");
   check_workloads();
 }

@@ -91,9 +91,7 @@ static u64 pvclock_tsc_khz(const volatile struct pvclock *clock) {
   return clock->tsc_shift < 0 ? khz << -clock->tsc_shift : khz >> clock->tsc_shift;
 }
 
-static void enable_kvmclock(u32 index) {
-  gate_write_msr(MSR_KVM_SYSTEM_TIME_NEW, (u64)&pvclocks[index] | 1);
-}
+static void enable_kvmclock(u32 index) { gate_write_msr(MSR_KVM_SYSTEM_TIME_NEW, (u64)&pvclocks[index] | 1); }
 
 void clock_prepare(void) {
   struct cpuid_result hypervisor = gate_cpuid(CPUID_HYPERVISOR);

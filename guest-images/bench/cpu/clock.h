@@ -1,5 +1,5 @@
-// The time since the guest was entered, in nanoseconds. It comes from kvmclock where KVM offers it, so it goes on
-// without a jump when the VM is restored from a snapshot; else from the TSC.
+// The time since the guest was entered, in nanoseconds. It comes from kvmclock where KVM offers it, so it
+// goes on without a jump when the VM is restored from a snapshot; else from the TSC.
 #pragma once
 #include "cpu/cpu.h"
 #include "lib/types.h"

@@ -32,7 +32,10 @@ static inline void gate_lapic_enable(u32 spurious_vector, u32 timer_vector, u32 
 
 static inline void gate_write_msr(u32 msr, u64 value) {
   u64 service = GATE_WRITE_MSR;
-  __asm__ volatile("call gate_call" : "+a"(service) : "c"(msr), "S"((u32)value), "d"((u32)(value >> 32)) : "memory", "cc");
+  __asm__ volatile("call gate_call"
+                   : "+a"(service)
+                   : "c"(msr), "S"((u32)value), "d"((u32)(value >> 32))
+                   : "memory", "cc");
 }
 
 // CPUID at CPL3 shows the host's leaves on PVM; here the VMM's are seen.
@@ -43,7 +46,8 @@ static inline struct cpuid_result gate_cpuid(u32 leaf) {
 }
 
 // The loop in gates.S: `count` pages, the first word of page i is first + i * step.
-static inline void gate_store_pages(u64 address, u64 address_step, u64 first, u64 step, u64 multiplier, u32 count) {
+static inline void gate_store_pages(u64 address, u64 address_step, u64 first, u64 step, u64 multiplier,
+                                    u32 count) {
   u64 service = GATE_STORE_PAGES, rcx = count;
   register u64 r8 __asm__("r8") = address_step;
   register u64 r9 __asm__("r9") = multiplier;

@@ -11,7 +11,9 @@ interrupt_stubs:
   .rept VECTOR_PIN_FIRST + VECTOR_PIN_COUNT - VECTOR_TIMER_FIRST
   .balign INTERRUPT_STUB_BYTES
   movb $1, interrupt_pending + vector
-  LAPIC_WRITE_ZERO LAPIC_EOI
+  // movl $0, LAPIC_BASE + LAPIC_EOI: with an address-size prefix, as a plain disp32 would be sign-extended
+  .byte 0x67, 0xc7, 0x04, 0x25
+  .long LAPIC_BASE + LAPIC_EOI, 0
   testb $3, 8(%rsp)
   jz interrupt_from_sleep
   iretq

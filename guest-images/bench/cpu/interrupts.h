@@ -9,6 +9,6 @@ extern volatile u8 interrupt_pending[256];
 // Fills the descriptor table. Before that any exception is a triple fault.
 void interrupts_prepare(void);
 
-// Delivers pin `pin` of the I/O APIC (0 to 23; 24 and up: of the second one) to the first processor, edge-triggered.
-// Returns its vector.
+// Delivers pin `pin` of the I/O APIC (0 to 23; 24 and up: of the second one) to the first processor,
+// edge-triggered. Returns its vector.
 u8 interrupts_enable_pin(u32 pin);

@@ -50,8 +50,8 @@
 #define GATE_UNKNOWN_INSTRUCTION 6
 #define GATE_LAPIC_ENABLE 7
 
-// Interrupt vectors. The timer of processor n is delivered at VECTOR_TIMER_FIRST + n, pin n of the I/O APIC at
-// VECTOR_PIN_FIRST + n.
+// Interrupt vectors. The timer of processor n is delivered at VECTOR_TIMER_FIRST + n, pin n of the I/O APIC
+// at VECTOR_PIN_FIRST + n.
 #define VECTOR_GENERAL_PROTECTION 13
 #define VECTOR_EXCEPTION_COUNT 32
 #define VECTOR_TIMER_FIRST 0x20
@@ -60,12 +60,3 @@
 #define VECTOR_SPURIOUS 0xff
 #define INTERRUPT_STUB_BYTES 64
 #define EXCEPTION_STUB_BYTES 16
-
-// Assembly code writes a register of the local APIC so: the address needs an address-size prefix, as a plain 32-bit
-// displacement would be sign-extended.
-#ifdef __ASSEMBLER__
-.macro LAPIC_WRITE_ZERO offset
-  .byte 0x67, 0xc7, 0x04, 0x25 // movl $0, LAPIC_BASE + offset
-  .long LAPIC_BASE + \offset, 0
-.endm
-#endif

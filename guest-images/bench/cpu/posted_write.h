@@ -1,5 +1,6 @@
-// A write to a device register that may wait until the processor is about to sleep: gate_sleep then does it from CPL0,
-// which costs a software KVM one emulated instruction instead of an exit of its own. First processor only.
+// A write to a device register that may wait until the processor is about to sleep: gate_sleep then does it
+// from CPL0, which costs a software KVM one emulated instruction instead of an exit of its own. First
+// processor only.
 #pragma once
 #include "lib/types.h"
 

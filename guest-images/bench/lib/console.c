@@ -12,7 +12,8 @@
 static volatile bool is_locked;
 
 static void lock(void) {
-  for (u32 tries = 0; __atomic_exchange_n(&is_locked, true, __ATOMIC_ACQUIRE) && tries < LOCK_TRIES; tries++) cpu_relax();
+  for (u32 tries = 0; __atomic_exchange_n(&is_locked, true, __ATOMIC_ACQUIRE) && tries < LOCK_TRIES; tries++)
+    cpu_relax();
 }
 
 void console_write_line(const char *text, u32 length) {

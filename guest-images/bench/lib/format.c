@@ -52,8 +52,10 @@ u32 format_text_list(char *buffer, u32 size, const char *format, va_list argumen
   va_list rest;
   va_copy(rest, arguments);
   while (*format) {
-    if (*format == '%') format = put_conversion(&out, format + 1, &rest);
-    else put(&out, *format++);
+    if (*format == '%')
+      format = put_conversion(&out, format + 1, &rest);
+    else
+      put(&out, *format++);
   }
   va_end(rest);
   buffer[out.length] = 0;

@@ -1,4 +1,5 @@
-// The part of printf that the guest needs: %s %c %u %lu %d %ld %x %lx %%, and a field width filled with zeros.
+// The part of printf that the guest needs: %s %c %u %lu %d %ld %x %lx %%, and a field width filled with
+// zeros.
 #pragma once
 #include <stdarg.h>
 #include "lib/types.h"

@@ -1,5 +1,5 @@
-// Counts the operations of a workload on one processor and the longest gap between two of them. Written by that
-// processor, read by the first one.
+// Counts the operations of a workload on one processor and the longest gap between two of them. Written by
+// that processor, read by the first one.
 #pragma once
 #include "lib/types.h"
 
@@ -11,7 +11,8 @@ struct meter {
 
 static inline void meter_raise_gap(struct meter *meter, u64 gap) {
   u64 seen = __atomic_load_n(&meter->gap_max, __ATOMIC_RELAXED);
-  while (gap > seen && !__atomic_compare_exchange_n(&meter->gap_max, &seen, gap, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  while (gap > seen && !__atomic_compare_exchange_n(&meter->gap_max, &seen, gap, false, __ATOMIC_RELAXED,
+                                                    __ATOMIC_RELAXED)) {
   }
 }
 

@@ -13,7 +13,9 @@ static const struct option *find(const struct option *options, u32 count, const 
   return NULL;
 }
 
-static u64 *number_field(const struct option *option, void *target) { return (u64 *)((char *)target + option->offset); }
+static u64 *number_field(const struct option *option, void *target) {
+  return (u64 *)((char *)target + option->offset);
+}
 
 static bool parse_choice(const char *text, const char *const *choices, u64 *value) {
   for (*value = 0; choices[*value]; ++*value)

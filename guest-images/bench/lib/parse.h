@@ -1,4 +1,5 @@
-// Numbers and addresses in words of the command line. Every function returns whether the text was well-formed.
+// Numbers and addresses in words of the command line. Every function returns whether the text was
+// well-formed.
 #pragma once
 #include "lib/types.h"
 

@@ -1,6 +1,6 @@
-// Visits 0 .. count - 1 once each in a scrambled order that depends on `round`: a full-period linear congruential
-// generator over the next power of two, skipping what is out of range. Nothing to store, and every order can be
-// computed again, so a checker knows what was visited when.
+// Visits 0 .. count - 1 once each in a scrambled order that depends on `round`: a full-period linear
+// congruential generator over the next power of two, skipping what is out of range. Nothing to store, and
+// every order can be computed again, so a checker knows what was visited when.
 #pragma once
 #include "lib/types.h"
 
@@ -16,7 +16,9 @@ static inline void permutation_begin(struct permutation *permutation, u64 count,
 
 // To be called `count` times for each round.
 static inline u64 permutation_next(struct permutation *permutation) {
-  do permutation->state = (permutation->state * 0xd1342543de82ef95 + permutation->increment) & permutation->mask;
+  do
+    permutation->state =
+        (permutation->state * 0xd1342543de82ef95 + permutation->increment) & permutation->mask;
   while (permutation->state >= permutation->count);
   return permutation->state;
 }

@@ -29,13 +29,15 @@ static void add_ram(u64 start, u64 end) {
 }
 
 static void copy_command_line(const char *text) {
-  if (strlen(text) >= sizeof command_line) fatal("the command line is longer than %lu bytes", sizeof command_line - 1);
+  if (strlen(text) >= sizeof command_line)
+    fatal("the command line is longer than %lu bytes", sizeof command_line - 1);
   memcpy(command_line, text, strlen(text));
 }
 
 void memory_prepare(void) {
   const struct pvh_start_info *info = (const void *)pvh_start_info;
-  if (!info || info->magic != PVH_MAGIC || info->version < 1) fatal("not entered by the PVH protocol, version 1");
+  if (!info || info->magic != PVH_MAGIC || info->version < 1)
+    fatal("not entered by the PVH protocol, version 1");
   if (info->command_line) copy_command_line((const char *)info->command_line);
   const struct pvh_memory *map = (const void *)info->memory_map;
   for (u32 i = 0; i < info->memory_map_count; i++)

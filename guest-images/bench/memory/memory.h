@@ -22,9 +22,10 @@ u64 memory_total_bytes(void);
 // RAM not given out yet.
 u64 memory_free_bytes(void);
 
-// Contiguous RAM below 4 GiB if there is any left there; zeroed by the VMM, not by us. Fatal when there is none.
+// Contiguous RAM below 4 GiB if there is any left there; zeroed by the VMM, not by us. Fatal when there is
+// none.
 void *memory_take(u64 bytes, u64 alignment);
 
-// Takes `bytes` (a multiple of the page size) in up to MEMORY_EXTENT_MAX pieces, each starting at a large page.
-// Returns the number of pieces, 0 if there is not so much.
+// Takes `bytes` (a multiple of the page size) in up to MEMORY_EXTENT_MAX pieces, each starting at a large
+// page. Returns the number of pieces, 0 if there is not so much.
 u32 memory_take_extents(u64 bytes, struct memory_extent extents[MEMORY_EXTENT_MAX]);

@@ -16,19 +16,27 @@
 static u64 scratch[STACK_PIECE_BYTES_MAX / sizeof(u64)]; // what goes to lwIP in one piece
 
 static u32 last_word(const struct channel *channel) { return channel->length / (u32)sizeof(u64) - 1; }
-static u32 magic_out(const struct channel *channel) { return channel->is_client ? MAGIC_REQUEST : MAGIC_RESPONSE; }
-static u32 magic_in(const struct channel *channel) { return channel->is_client ? MAGIC_RESPONSE : MAGIC_REQUEST; }
+static u32 magic_out(const struct channel *channel) {
+  return channel->is_client ? MAGIC_REQUEST : MAGIC_RESPONSE;
+}
+static u32 magic_in(const struct channel *channel) {
+  return channel->is_client ? MAGIC_RESPONSE : MAGIC_REQUEST;
+}
 
-void channel_open(struct channel *channel, struct workload *workload, struct tcp_pcb *connection, bool is_client, u32 length, u64 trace) {
-  *channel = (struct channel){
-      .workload = workload, .connection = connection, .is_client = is_client, .length = length, .trace = trace};
+void channel_open(struct channel *channel, struct workload *workload, struct tcp_pcb *connection,
+                  bool is_client, u32 length, u64 trace) {
+  *channel = (struct channel){.workload = workload,
+                              .connection = connection,
+                              .is_client = is_client,
+                              .length = length,
+                              .trace = trace};
   if (is_client) channel->id = random_u64();
 }
 
 static void describe_peer(const struct channel *channel, char *text, u32 size) {
   u32 address = lwip_ntohl(ip4_addr_get_u32(&channel->connection->remote_ip));
-  format_text(text, size, "%u.%u.%u.%u:%u", address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255,
-              channel->connection->remote_port);
+  format_text(text, size, "%u.%u.%u.%u:%u", address >> 24, address >> 16 & 255, address >> 8 & 255,
+              address & 255, channel->connection->remote_port);
 }
 
 static void trace(const struct channel *channel, const char *direction, u64 sequence) {
@@ -52,7 +60,8 @@ static u64 first_payload(const struct channel *channel, u64 sequence, u32 magic)
   return mix_u64(channel->id ^ mix_u64(sequence) ^ magic);
 }
 
-// Writes the next words of the current message, up to `room`; returns how many. Counts the message when it is whole.
+// Writes the next words of the current message, up to `room`; returns how many. Counts the message when it is
+// whole.
 static u32 fill(struct channel *channel, u64 *words, u32 room) {
   u32 last = last_word(channel), count = 0;
   for (; count < room && channel->out.word <= last; count++, channel->out.word++) {
@@ -65,7 +74,8 @@ static u32 fill(struct channel *channel, u64 *words, u32 room) {
       case WORD_SEQUENCE: words[count] = channel->sent; break;
       case WORD_ID: words[count] = channel->id; break;
       default:
-        words[count] = channel->out.word == last ? checksum_value(&channel->out.checksum) : channel->out.payload;
+        words[count] =
+            channel->out.word == last ? checksum_value(&channel->out.checksum) : channel->out.payload;
         channel->out.payload += PAYLOAD_STEP;
     }
     checksum_add(&channel->out.checksum, words[count]);
@@ -79,7 +89,8 @@ static u32 fill(struct channel *channel, u64 *words, u32 room) {
 // One write of as much as fits. False if nothing could be written.
 static bool send_piece(struct channel *channel, u64 limit) {
   struct channel before = *channel;
-  u32 room = (u32)min_u64(tcp_sndbuf(channel->connection), stack_piece_bytes(channel->connection)) / (u32)sizeof(u64);
+  u32 room = (u32)min_u64(tcp_sndbuf(channel->connection), stack_piece_bytes(channel->connection)) /
+             (u32)sizeof(u64);
   u32 count = 0;
   while (count < room && channel->sent < limit) count += fill(channel, scratch + count, room - count);
   if (count == 0) return false;
@@ -103,8 +114,8 @@ void channel_send(struct channel *channel, u64 limit) {
 _Noreturn static void refuse(const struct channel *channel, const char *what, u64 expected, u64 found) {
   char peer[32];
   describe_peer(channel, peer, sizeof peer);
-  fatal("%s: message %lu from %s, connection %016lx: %s: expected %lx, found %lx", channel->workload->kind->name,
-        channel->received, peer, channel->id, what, expected, found);
+  fatal("%s: message %lu from %s, connection %016lx: %s: expected %lx, found %lx",
+        channel->workload->kind->name, channel->received, peer, channel->id, what, expected, found);
 }
 
 static void check_word(const struct channel *channel, const char *what, u64 expected, u64 found) {
@@ -114,7 +125,8 @@ static void check_word(const struct channel *channel, const char *what, u64 expe
 static void take_magic(struct channel *channel, u64 word) {
   check_word(channel, "damaged, not a message", magic_in(channel), (u32)word);
   u32 length = (u32)(word >> 32);
-  if (channel->length == 0 && length >= MESSAGE_BYTES_MIN && length <= MESSAGE_BYTES_MAX && length % sizeof(u64) == 0)
+  if (channel->length == 0 && length >= MESSAGE_BYTES_MIN && length <= MESSAGE_BYTES_MAX &&
+      length % sizeof(u64) == 0)
     channel->length = length;
   check_word(channel, "damaged length", channel->length, length);
   channel->in.checksum = (struct checksum){0, 0};
@@ -128,9 +140,12 @@ static void take_id(struct channel *channel, u64 word) {
 static void take_word(void *context, u64 word) {
   struct channel *channel = context;
   u32 index = channel->in.word++;
-  if (index == WORD_MAGIC) take_magic(channel, word);
-  else if (index == WORD_SEQUENCE) check_word(channel, "lost, duplicated or reordered: sequence number", channel->received, word);
-  else if (index == WORD_ID) take_id(channel, word);
+  if (index == WORD_MAGIC)
+    take_magic(channel, word);
+  else if (index == WORD_SEQUENCE)
+    check_word(channel, "lost, duplicated or reordered: sequence number", channel->received, word);
+  else if (index == WORD_ID)
+    take_id(channel, word);
   else if (index == last_word(channel)) {
     check_word(channel, "damaged, checksum", checksum_value(&channel->in.checksum), word);
     trace(channel, "recv", channel->received);

@@ -1,5 +1,5 @@
-// Request and response messages over one TCP connection, each direction numbered and checksummed. What arrives must be
-// exactly what the other side sent, in order; anything else is fatal.
+// Request and response messages over one TCP connection, each direction numbered and checksummed. What
+// arrives must be exactly what the other side sent, in order; anything else is fatal.
 //
 // A message is a row of 64-bit words, little-endian:
 //   word 0      low half: magic of the direction; high half: length of the message in bytes
@@ -37,7 +37,8 @@ struct channel {
 };
 
 // For a new connection. `length` is a multiple of 8; a server passes 0.
-void channel_open(struct channel *channel, struct workload *workload, struct tcp_pcb *connection, bool is_client, u32 length, u64 trace);
+void channel_open(struct channel *channel, struct workload *workload, struct tcp_pcb *connection,
+                  bool is_client, u32 length, u64 trace);
 
 // Sends messages until `sent` is `limit` or TCP takes no more; to be called again when it may.
 void channel_send(struct channel *channel, u64 limit);

@@ -10,8 +10,8 @@
 _Noreturn static void lose(struct connector *connector, const char *how) {
   u32 address = connector->address;
   connector->workload->errors++;
-  fatal("%s: the connection to %u.%u.%u.%u:%u was %s after %lu operations", connector->workload->kind->name, address >> 24,
-        address >> 16 & 255, address >> 8 & 255, address & 255, connector->port, how,
+  fatal("%s: the connection to %u.%u.%u.%u:%u was %s after %lu operations", connector->workload->kind->name,
+        address >> 24, address >> 16 & 255, address >> 8 & 255, address & 255, connector->port, how,
         connector->workload->meters[0].operations);
 }
 
@@ -68,7 +68,8 @@ static void connect(struct connector *connector, u64 now) {
   connector->due_at = now + CONNECT_LIMIT_NS;
   ip_addr_t address = {lwip_htonl(connector->address)};
   err_t error = tcp_connect(pcb, &address, connector->port, on_connected);
-  if (error != ERR_OK) fatal("%s: cannot connect: lwIP error %d (is there a route to the peer?)", name, error);
+  if (error != ERR_OK)
+    fatal("%s: cannot connect: lwIP error %d (is there a route to the peer?)", name, error);
 }
 
 static void give_up(struct connector *connector) {

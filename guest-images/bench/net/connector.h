@@ -1,4 +1,5 @@
-// What the TCP clients share: a connection that is tried until the server is there. Once it is open, its loss is fatal.
+// What the TCP clients share: a connection that is tried until the server is there. Once it is open, its loss
+// is fatal.
 #pragma once
 #include "lwip/tcp.h"
 #include "workloads/workload.h"

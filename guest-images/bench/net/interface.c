@@ -42,7 +42,8 @@ static void offload_checksum(struct pbuf *frame, struct net_header *header) {
   header->checksum_offset = TCP_CHECKSUM_OFFSET;
 }
 
-static void offload_segmentation(const struct interface *interface, const struct pbuf *frame, struct net_header *header) {
+static void offload_segmentation(const struct interface *interface, const struct pbuf *frame,
+                                 struct net_header *header) {
   if (frame->tot_len <= interface->netif.mtu + SIZEOF_ETH_HDR) return;
   const struct tcp_frame *headers = frame->payload;
   u16 tcp_header_length = TCPH_HDRLEN_BYTES(&headers->tcp);
@@ -71,8 +72,10 @@ static bool poll(void *context) {
     struct pbuf *frame = virtio_net_receive(&interface->net, &is_checked);
     if (!frame) break;
     is_any = true;
-    if (is_checked) netif->chksum_flags &= (u16)~NETIF_CHECKSUM_CHECK_TCP;
-    else netif->chksum_flags |= NETIF_CHECKSUM_CHECK_TCP;
+    if (is_checked)
+      netif->chksum_flags &= (u16)~NETIF_CHECKSUM_CHECK_TCP;
+    else
+      netif->chksum_flags |= NETIF_CHECKSUM_CHECK_TCP;
     if (netif->input(frame, netif) != ERR_OK) pbuf_free(frame);
   }
   return is_any;
@@ -80,7 +83,9 @@ static bool poll(void *context) {
 
 static void flush(void *context) { virtio_net_flush(&((struct interface *)context)->net); }
 
-static bool before_sleep(void *context) { return virtio_net_before_sleep(&((struct interface *)context)->net); }
+static bool before_sleep(void *context) {
+  return virtio_net_before_sleep(&((struct interface *)context)->net);
+}
 
 static err_t initialize(struct netif *netif) {
   struct interface *interface = netif->state;
@@ -97,9 +102,11 @@ static err_t initialize(struct netif *netif) {
   return ERR_OK;
 }
 
-void interface_start(struct interface *interface, struct virtio_mmio *device, const struct network_word *word, u32 gateway) {
+void interface_start(struct interface *interface, struct virtio_mmio *device, const struct network_word *word,
+                     u32 gateway) {
   u32 mask = word->prefix_length ? ~0u << (32 - word->prefix_length) : 0;
-  ip4_addr_t address = {lwip_htonl(word->address)}, netmask = {lwip_htonl(mask)}, router = {lwip_htonl(gateway)};
+  ip4_addr_t address = {lwip_htonl(word->address)}, netmask = {lwip_htonl(mask)},
+             router = {lwip_htonl(gateway)};
   virtio_net_start(&interface->net, device);
   if (!netif_add(&interface->netif, &address, &netmask, &router, interface, initialize, netif_input))
     fatal("lwIP refuses the network card at 0x%lx", device->base);

@@ -9,4 +9,5 @@ struct interface {
   struct virtio_net net;
 };
 
-void interface_start(struct interface *interface, struct virtio_mmio *device, const struct network_word *word, u32 gateway);
+void interface_start(struct interface *interface, struct virtio_mmio *device, const struct network_word *word,
+                     u32 gateway);

@@ -19,13 +19,15 @@ static void release(struct listener_connection *connection) {
 
 static void close_connection(struct listener_connection *connection) {
   struct tcp_pcb *pcb = connection->pcb;
-  if (!connection->listener->may_close(connection)) lose(connection, "closed by the client in the middle of a message");
+  if (!connection->listener->may_close(connection))
+    lose(connection, "closed by the client in the middle of a message");
   tcp_arg(pcb, NULL);
   tcp_err(pcb, NULL);
   tcp_recv(pcb, NULL);
   tcp_sent(pcb, NULL);
   release(connection);
-  if (tcp_close(pcb) != ERR_OK) fatal("%s: lwIP cannot close a connection", connection->listener->workload->kind->name);
+  if (tcp_close(pcb) != ERR_OK)
+    fatal("%s: lwIP cannot close a connection", connection->listener->workload->kind->name);
 }
 
 static err_t on_received(void *argument, struct tcp_pcb *pcb, struct pbuf *packet, err_t error) {
@@ -79,7 +81,8 @@ void listener_start(struct listener *listener, struct workload *workload, u64 po
   if (!stack_is_there()) fatal("%s needs a network card: the word ip=A/N", workload->kind->name);
   listener->workload = workload;
   struct tcp_pcb *pcb = tcp_new();
-  if (!pcb || tcp_bind(pcb, IP_ADDR_ANY, (u16)port) != ERR_OK) fatal("%s: cannot bind port %lu", workload->kind->name, port);
+  if (!pcb || tcp_bind(pcb, IP_ADDR_ANY, (u16)port) != ERR_OK)
+    fatal("%s: cannot bind port %lu", workload->kind->name, port);
   retransmits_count_in(pcb, &workload->retransmits); // accepted connections inherit it
   pcb = tcp_listen(pcb);
   if (!pcb) fatal("%s: cannot listen", workload->kind->name);

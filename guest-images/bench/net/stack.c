@@ -35,8 +35,8 @@ u64 stack_run(u64 now) {
   return wait_ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE ? TIME_NEVER : now + wait_ms * NS_PER_MS;
 }
 
-// lwIP has no segmentation offload, but all it needs is a larger segment size after the handshake: the peer was told
-// the real one, and the card cuts to that (interface.c).
+// lwIP has no segmentation offload, but all it needs is a larger segment size after the handshake: the peer
+// was told the real one, and the card cuts to that (interface.c).
 void stack_enlarge_segments(struct tcp_pcb *connection) {
   struct netif *netif = ip_route(&connection->local_ip, &connection->remote_ip);
   const struct interface *interface = netif ? netif->state : NULL;

@@ -1,5 +1,6 @@
-// The one-way byte stream of stream-client and stream-server: 64-bit words, little-endian. Word 0 is the magic, word 1
-// an id that the client chose at random, word n >= 2 is id + n * STREAM_STEP, so a byte lost, doubled or damaged shows.
+// The one-way byte stream of stream-client and stream-server: 64-bit words, little-endian. Word 0 is the
+// magic, word 1 an id that the client chose at random, word n >= 2 is id + n * STREAM_STEP, so a byte lost,
+// doubled or damaged shows.
 #pragma once
 #include "lib/types.h"
 

@@ -18,7 +18,9 @@ static bool poll(void *context) {
 
 static void flush(void *context) { virtqueue_publish(&((struct virtio_block *)context)->queue); }
 
-static bool before_sleep(void *context) { return virtqueue_want_interrupt(&((struct virtio_block *)context)->queue); }
+static bool before_sleep(void *context) {
+  return virtqueue_want_interrupt(&((struct virtio_block *)context)->queue);
+}
 
 void virtio_block_start(struct virtio_block *block, struct virtio_mmio *device) {
   *block = (struct virtio_block){.device = device};
@@ -31,7 +33,8 @@ void virtio_block_start(struct virtio_block *block, struct virtio_mmio *device) 
   events_add((struct event_source){poll, flush, before_sleep, block});
 }
 
-bool virtio_block_submit(struct virtio_block *block, enum block_operation operation, u64 offset_bytes, struct block_request *request) {
+bool virtio_block_submit(struct virtio_block *block, enum block_operation operation, u64 offset_bytes,
+                         struct block_request *request) {
   struct virtq_segment segments[3];
   u32 count = 0, read_count = 1;
   request->header.type = operation;
@@ -39,7 +42,8 @@ bool virtio_block_submit(struct virtio_block *block, enum block_operation operat
   request->header.sector = operation == BLOCK_FLUSH ? 0 : offset_bytes / BLOCK_SECTOR_BYTES;
   request->status = STATUS_NOT_DONE;
   segments[count++] = (struct virtq_segment){(u64)&request->header, sizeof request->header};
-  if (operation != BLOCK_FLUSH) segments[count++] = (struct virtq_segment){(u64)request->data, request->length};
+  if (operation != BLOCK_FLUSH)
+    segments[count++] = (struct virtq_segment){(u64)request->data, request->length};
   if (operation == BLOCK_WRITE) read_count++;
   segments[count++] = (struct virtq_segment){(u64)&request->status, sizeof request->status};
   return virtqueue_add(&block->queue, segments, read_count, count - read_count, request);

@@ -27,7 +27,8 @@ struct virtio_block {
 void virtio_block_start(struct virtio_block *block, struct virtio_mmio *device);
 
 // Queues a request, which must stay in place until it is taken. False if there is no room.
-bool virtio_block_submit(struct virtio_block *block, enum block_operation operation, u64 offset_bytes, struct block_request *request);
+bool virtio_block_submit(struct virtio_block *block, enum block_operation operation, u64 offset_bytes,
+                         struct block_request *request);
 
 // The next completed request, or null.
 struct block_request *virtio_block_take(struct virtio_block *block);

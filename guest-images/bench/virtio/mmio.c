@@ -33,7 +33,8 @@ u64 virtio_mmio_config64(const struct virtio_mmio *device, u32 offset) {
 
 bool virtio_mmio_probe(struct virtio_mmio *device, const struct device_word *word) {
   *device = (struct virtio_mmio){.base = word->address, .pin = word->pin};
-  if (virtio_mmio_read(device, VIRTIO_MMIO_MAGIC) != MAGIC) fatal("no virtio-mmio device at 0x%lx", word->address);
+  if (virtio_mmio_read(device, VIRTIO_MMIO_MAGIC) != MAGIC)
+    fatal("no virtio-mmio device at 0x%lx", word->address);
   u32 version = virtio_mmio_read(device, VIRTIO_MMIO_VERSION);
   if (version != 2) fatal("the virtio-mmio device at 0x%lx has version %u, not 2", word->address, version);
   device->device_id = virtio_mmio_read(device, VIRTIO_MMIO_DEVICE_ID);
@@ -61,8 +62,10 @@ void virtio_mmio_negotiate(struct virtio_mmio *device, u64 wanted) {
   virtio_mmio_write(device, VIRTIO_MMIO_STATUS, 0);
   while (virtio_mmio_read(device, VIRTIO_MMIO_STATUS) != 0) cpu_relax();
   virtio_mmio_write(device, VIRTIO_MMIO_STATUS, driver);
-  device->features = read_offer(device) & (wanted | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1);
-  if (!virtio_mmio_has(device, VIRTIO_F_VERSION_1)) fatal("the virtio device at 0x%lx is not of version 1", device->base);
+  device->features =
+      read_offer(device) & (wanted | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1);
+  if (!virtio_mmio_has(device, VIRTIO_F_VERSION_1))
+    fatal("the virtio device at 0x%lx is not of version 1", device->base);
   write_choice(device);
   virtio_mmio_write(device, VIRTIO_MMIO_STATUS, driver | STATUS_FEATURES_OK);
   if (!(virtio_mmio_read(device, VIRTIO_MMIO_STATUS) & STATUS_FEATURES_OK))
@@ -74,7 +77,8 @@ static void write_address(const struct virtio_mmio *device, u32 offset, const vo
   virtio_mmio_write(device, offset + 4, (u32)((u64)address >> 32));
 }
 
-void virtio_mmio_add_queue(const struct virtio_mmio *device, struct virtqueue *queue, u32 index, u32 size_limit) {
+void virtio_mmio_add_queue(const struct virtio_mmio *device, struct virtqueue *queue, u32 index,
+                           u32 size_limit) {
   virtio_mmio_write(device, VIRTIO_MMIO_QUEUE_SELECT, index);
   u32 size_max = virtio_mmio_read(device, VIRTIO_MMIO_QUEUE_SIZE_MAX);
   if (size_max == 0) fatal("the virtio device at 0x%lx has no queue %u", device->base, index);
@@ -92,11 +96,12 @@ void virtio_mmio_go(struct virtio_mmio *device) {
                     STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK);
 }
 
-// The I/O APIC pin is edge-triggered even where the line is a level: the line falls with the acknowledgement, so the
-// next arrival is an edge again. All arrivals before it are seen by the poll that follows.
+// The I/O APIC pin is edge-triggered even where the line is a level: the line falls with the acknowledgement,
+// so the next arrival is an edge again. All arrivals before it are seen by the poll that follows.
 void virtio_mmio_settle_interrupt(const struct virtio_mmio *device) {
   if (!interrupt_pending[device->vector]) return;
   interrupt_pending[device->vector] = 0;
   if (device->acknowledges)
-    virtio_mmio_write(device, VIRTIO_MMIO_INTERRUPT_ACK, virtio_mmio_read(device, VIRTIO_MMIO_INTERRUPT_STATUS));
+    virtio_mmio_write(device, VIRTIO_MMIO_INTERRUPT_ACK,
+                      virtio_mmio_read(device, VIRTIO_MMIO_INTERRUPT_STATUS));
 }

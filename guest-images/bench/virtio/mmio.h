@@ -62,12 +62,16 @@ u64 virtio_mmio_config64(const struct virtio_mmio *device, u32 offset);
 // Looks what is there. False if the slot is empty; fatal if it is not a virtio-mmio device of version 2.
 bool virtio_mmio_probe(struct virtio_mmio *device, const struct device_word *word);
 
-// Resets the device and takes what it offers of `wanted`. Event index, indirect descriptors and version 1 are always wanted.
+// Resets the device and takes what it offers of `wanted`. Event index, indirect descriptors and version 1 are
+// always wanted.
 void virtio_mmio_negotiate(struct virtio_mmio *device, u64 wanted);
-static inline bool virtio_mmio_has(const struct virtio_mmio *device, u64 feature) { return device->features & feature; }
+static inline bool virtio_mmio_has(const struct virtio_mmio *device, u64 feature) {
+  return device->features & feature;
+}
 
 // Creates queue `index` with at most `size_limit` entries.
-void virtio_mmio_add_queue(const struct virtio_mmio *device, struct virtqueue *queue, u32 index, u32 size_limit);
+void virtio_mmio_add_queue(const struct virtio_mmio *device, struct virtqueue *queue, u32 index,
+                           u32 size_limit);
 
 // All queues are there: routes the interrupt and lets the device go.
 void virtio_mmio_go(struct virtio_mmio *device);

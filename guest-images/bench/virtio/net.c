@@ -60,9 +60,11 @@ static void create_receive_buffers(struct virtio_net *net) {
   }
 }
 
-// Large frames, by MTU or by segmentation offload, only with mergeable buffers: else each buffer had to hold one whole.
+// Large frames, by MTU or by segmentation offload, only with mergeable buffers: else each buffer had to hold
+// one whole.
 static void negotiate(struct virtio_mmio *device) {
-  virtio_mmio_negotiate(device, F_CSUM | F_GUEST_CSUM | F_MTU | F_MAC | F_GUEST_TSO4 | F_HOST_TSO4 | F_MRG_RXBUF);
+  virtio_mmio_negotiate(device,
+                        F_CSUM | F_GUEST_CSUM | F_MTU | F_MAC | F_GUEST_TSO4 | F_HOST_TSO4 | F_MRG_RXBUF);
   if (virtio_mmio_has(device, F_MRG_RXBUF)) return;
   if (!virtio_mmio_has(device, F_GUEST_TSO4 | F_MTU)) return;
   virtio_mmio_negotiate(device, F_CSUM | F_GUEST_CSUM | F_MAC | F_HOST_TSO4);
@@ -72,7 +74,8 @@ static void read_config(struct virtio_net *net) {
   for (u32 i = 0; i < sizeof net->mac; i++) net->mac[i] = virtio_mmio_config8(net->device, CONFIG_MAC + i);
   net->mtu = MTU_DEFAULT;
   if (virtio_mmio_has(net->device, F_MTU)) net->mtu = virtio_mmio_config16(net->device, CONFIG_MTU);
-  if (!virtio_mmio_has(net->device, F_MAC)) fatal("the network device at 0x%lx has no MAC address", net->device->base);
+  if (!virtio_mmio_has(net->device, F_MAC))
+    fatal("the network device at 0x%lx has no MAC address", net->device->base);
 }
 
 void virtio_net_start(struct virtio_net *net, struct virtio_mmio *device) {
@@ -107,8 +110,10 @@ static bool queue_frame(struct virtio_net *net, struct pbuf *frame) {
 static struct pbuf *take_frame(struct pbuf *frame, const struct net_header *header) {
   struct pbuf *taken = frame;
   bool fits = pbuf_clen(frame) <= VIRTQUEUE_SEGMENT_MAX && pbuf_add_header(frame, sizeof *header) == 0;
-  if (fits) pbuf_ref(frame);
-  else taken = pbuf_clone(PBUF_RAW_TX, PBUF_RAM, frame);
+  if (fits)
+    pbuf_ref(frame);
+  else
+    taken = pbuf_clone(PBUF_RAW_TX, PBUF_RAM, frame);
   if (!taken) return NULL;
   if (!fits) pbuf_add_header(taken, sizeof *header);
   memcpy(taken->payload, header, sizeof *header);
@@ -151,9 +156,11 @@ bool virtio_net_before_sleep(struct virtio_net *net) {
 // ---- Receiving ----
 
 static struct pbuf *wrap(struct net_receive_buffer *buffer, u32 skipped, u32 length) {
-  if (length > buffer->net->receive_buffer_bytes || length < skipped) fatal("virtio-net: a received buffer of %u bytes", length);
+  if (length > buffer->net->receive_buffer_bytes || length < skipped)
+    fatal("virtio-net: a received buffer of %u bytes", length);
   u16 frame_length = (u16)(length - skipped);
-  return pbuf_alloced_custom(PBUF_RAW, frame_length, PBUF_REF, &buffer->pbuf, buffer->data + skipped, frame_length);
+  return pbuf_alloced_custom(PBUF_RAW, frame_length, PBUF_REF, &buffer->pbuf, buffer->data + skipped,
+                             frame_length);
 }
 
 struct pbuf *virtio_net_receive(struct virtio_net *net, bool *is_checked) {

@@ -28,8 +28,9 @@ struct virtio_net {
 
 void virtio_net_start(struct virtio_net *net, struct virtio_mmio *device);
 
-// Queues the frame with this header (whose checksum and gso fields the caller has set) and keeps a reference until it
-// is sent. Sees to it that the transmit queue is shown to the device later. False if there is no room.
+// Queues the frame with this header (whose checksum and gso fields the caller has set) and keeps a reference
+// until it is sent. Sees to it that the transmit queue is shown to the device later. False if there is no
+// room.
 bool virtio_net_send(struct virtio_net *net, struct pbuf *frame, const struct net_header *header);
 
 // The next received frame, and whether its TCP checksum is known to be right; null if there is none.

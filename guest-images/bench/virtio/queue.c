@@ -23,26 +23,32 @@ void virtqueue_create(struct virtqueue *queue, const struct virtio_mmio *device,
   *queue = (struct virtqueue){.device = device, .number = number, .size = size, .free_count = (u16)size};
   queue->descriptors = memory_take(size * sizeof(struct virtq_descriptor), PAGE_BYTES);
   queue->available = memory_take(sizeof(struct virtq_available) + (size + 1) * sizeof(u16), RING_ALIGNMENT);
-  queue->used = memory_take(sizeof(struct virtq_used) + size * sizeof(struct virtq_used_element) + sizeof(u16), RING_ALIGNMENT);
+  queue->used = memory_take(
+      sizeof(struct virtq_used) + size * sizeof(struct virtq_used_element) + sizeof(u16), RING_ALIGNMENT);
   queue->has_event_index = virtio_mmio_has(device, VIRTIO_F_EVENT_IDX);
   if (virtio_mmio_has(device, VIRTIO_F_INDIRECT_DESC))
-    queue->indirect = memory_take(size * VIRTQUEUE_SEGMENT_MAX * sizeof(struct virtq_descriptor), RING_ALIGNMENT);
+    queue->indirect =
+        memory_take(size * VIRTQUEUE_SEGMENT_MAX * sizeof(struct virtq_descriptor), RING_ALIGNMENT);
   for (u32 i = 0; i < size; i++) queue->descriptors[i].next = (u16)(i + 1);
   virtqueue_forgo_interrupt(queue);
 }
 
-static inline volatile u16 *used_event(const struct virtqueue *queue) { return &queue->available->ring[queue->size]; }
+static inline volatile u16 *used_event(const struct virtqueue *queue) {
+  return &queue->available->ring[queue->size];
+}
 static inline volatile u16 *available_event(const struct virtqueue *queue) {
   return (volatile u16 *)&queue->used->ring[queue->size];
 }
 
-static void describe(struct virtq_descriptor *descriptor, struct virtq_segment segment, bool is_written, bool has_next) {
+static void describe(struct virtq_descriptor *descriptor, struct virtq_segment segment, bool is_written,
+                     bool has_next) {
   descriptor->address = segment.address;
   descriptor->length = segment.length;
   descriptor->flags = (u16)((is_written ? DESCRIPTOR_WRITE : 0) | (has_next ? DESCRIPTOR_NEXT : 0));
 }
 
-static void add_indirect(struct virtqueue *queue, u16 head, const struct virtq_segment *segments, u32 read_count, u32 count) {
+static void add_indirect(struct virtqueue *queue, u16 head, const struct virtq_segment *segments,
+                         u32 read_count, u32 count) {
   struct virtq_descriptor *table = queue->indirect + head * VIRTQUEUE_SEGMENT_MAX;
   for (u32 i = 0; i < count; i++) {
     describe(&table[i], segments[i], i >= read_count, i + 1 < count);
@@ -54,7 +60,8 @@ static void add_indirect(struct virtqueue *queue, u16 head, const struct virtq_s
   descriptor->flags = DESCRIPTOR_INDIRECT;
 }
 
-bool virtqueue_add(struct virtqueue *queue, const struct virtq_segment *segments, u32 read_count, u32 write_count, void *token) {
+bool virtqueue_add(struct virtqueue *queue, const struct virtq_segment *segments, u32 read_count,
+                   u32 write_count, void *token) {
   u32 count = read_count + write_count;
   bool is_indirect = queue->indirect && count > 1;
   u32 needed = is_indirect ? 1 : count;
@@ -107,8 +114,8 @@ void *virtqueue_take(struct virtqueue *queue, u32 *length) {
   volatile struct virtq_used_element *element = &queue->used->ring[queue->taken & (queue->size - 1)];
   u32 head = element->id;
   if (head >= queue->size || !queue->tokens[head])
-    fatal("the virtio device at 0x%lx completed a request that was not made (queue %u, id %u)", queue->device->base,
-          queue->number, head);
+    fatal("the virtio device at 0x%lx completed a request that was not made (queue %u, id %u)",
+          queue->device->base, queue->number, head);
   *length = element->length;
   void *token = queue->tokens[head];
   queue->tokens[head] = NULL;
@@ -118,13 +125,17 @@ void *virtqueue_take(struct virtqueue *queue, u32 *length) {
 }
 
 bool virtqueue_want_interrupt(struct virtqueue *queue) {
-  if (queue->has_event_index) *used_event(queue) = queue->taken;
-  else queue->available->flags = 0;
+  if (queue->has_event_index)
+    *used_event(queue) = queue->taken;
+  else
+    queue->available->flags = 0;
   memory_fence(); // the wish before looking
   return !virtqueue_has_completed(queue);
 }
 
 void virtqueue_forgo_interrupt(struct virtqueue *queue) {
-  if (queue->has_event_index) *used_event(queue) = (u16)(queue->taken - 1); // 65535 completions away
-  else queue->available->flags = AVAILABLE_NO_INTERRUPT;
+  if (queue->has_event_index)
+    *used_event(queue) = (u16)(queue->taken - 1); // 65535 completions away
+  else
+    queue->available->flags = AVAILABLE_NO_INTERRUPT;
 }

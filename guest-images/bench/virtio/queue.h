@@ -48,9 +48,10 @@ struct virtqueue {
 
 void virtqueue_create(struct virtqueue *queue, const struct virtio_mmio *device, u32 number, u32 size_limit);
 
-// Queues a request: first the segments that the device reads, then those that it writes. False if there is no room.
-// The device sees it after virtqueue_publish.
-bool virtqueue_add(struct virtqueue *queue, const struct virtq_segment *segments, u32 read_count, u32 write_count, void *token);
+// Queues a request: first the segments that the device reads, then those that it writes. False if there is no
+// room. The device sees it after virtqueue_publish.
+bool virtqueue_add(struct virtqueue *queue, const struct virtq_segment *segments, u32 read_count,
+                   u32 write_count, void *token);
 
 // Shows all added requests to the device and, if it wants that, posts one notification (cpu/posted_write.h).
 void virtqueue_publish(struct virtqueue *queue);
@@ -58,7 +59,9 @@ void virtqueue_publish(struct virtqueue *queue);
 // The token of the next completed request, and how many bytes the device wrote; null if there is none.
 void *virtqueue_take(struct virtqueue *queue, u32 *length);
 
-static inline bool virtqueue_has_completed(const struct virtqueue *queue) { return queue->used->index != queue->taken; }
+static inline bool virtqueue_has_completed(const struct virtqueue *queue) {
+  return queue->used->index != queue->taken;
+}
 
 // The device is to interrupt at the next completion. False if one is there already.
 bool virtqueue_want_interrupt(struct virtqueue *queue);

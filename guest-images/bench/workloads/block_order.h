@@ -1,5 +1,5 @@
-// The order of the workload `disk`: write number 1, 2, 3 ... goes to a block that anyone can compute again, so that
-// after a crash it is decidable which write a block must at least hold.
+// The order of the workload `disk`: write number 1, 2, 3 ... goes to a block that anyone can compute again,
+// so that after a crash it is decidable which write a block must at least hold.
 #pragma once
 #include "lib/permutation.h"
 #include "lib/types.h"
@@ -21,7 +21,8 @@ static inline void block_order_begin(struct block_order *order, bool is_random, 
 // Hands out the next write: returns its block, and leaves its number in order->sequence.
 static inline u64 block_order_next(struct block_order *order) {
   u64 position = order->sequence % order->block_count;
-  if (position == 0) permutation_begin(&order->pass, order->block_count, order->sequence / order->block_count);
+  if (position == 0)
+    permutation_begin(&order->pass, order->block_count, order->sequence / order->block_count);
   order->sequence++;
   return order->is_random ? permutation_next(&order->pass) : position;
 }

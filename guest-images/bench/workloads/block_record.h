@@ -1,8 +1,10 @@
-// What the workload `disk` writes into a block: every 512-byte sector tells which block it belongs to and which write of
-// the run it is, and carries a checksum, so each sector can be judged by itself: damaged, misplaced, stale or torn.
+// What the workload `disk` writes into a block: every 512-byte sector tells which block it belongs to and
+// which write of the run it is, and carries a checksum, so each sector can be judged by itself: damaged,
+// misplaced, stale or torn.
 //
-// A sector is 64 words of 64 bits, little-endian: magic, number of the block, sequence number of the write, number of
-// the sector in the block, a payload that follows from these, and a checksum (lib/checksum.h) of the 63 words before.
+// A sector is 64 words of 64 bits, little-endian: magic, number of the block, sequence number of the write,
+// number of the sector in the block, a payload that follows from these, and a checksum (lib/checksum.h) of
+// the 63 words before.
 #pragma once
 #include "lib/types.h"
 

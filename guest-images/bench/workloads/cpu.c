@@ -1,5 +1,5 @@
-// Multiplies matrices on every processor and checks each product. The numbers are whole, so the sums are exact, and
-// they live in SSE registers, so a lost or swapped vector register shows.
+// Multiplies matrices on every processor and checks each product. The numbers are whole, so the sums are
+// exact, and they live in SSE registers, so a lost or swapped vector register shows.
 #include "lib/fatal.h"
 #include "lib/random.h"
 #include "memory/memory.h"

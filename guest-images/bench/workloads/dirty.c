@@ -1,5 +1,6 @@
-// Writes pages. Each processor sweeps over its own slice of the area, in sequence or scrambled, and writes every page
-// once a sweep; so the content that a page must have had is known, and is checked before each write.
+// Writes pages. Each processor sweeps over its own slice of the area, in sequence or scrambled, and writes
+// every page once a sweep; so the content that a page must have had is known, and is checked before each
+// write.
 #include "lib/fatal.h"
 #include "lib/permutation.h"
 #include "memory/memory.h"
@@ -7,7 +8,7 @@
 #include "workloads/workload.h"
 
 #define BATCH_PAGES 256
-#define KERNEL_BATCH_PAGES 32        // 8 emulated instructions a page
+#define KERNEL_BATCH_PAGES 32          // 8 emulated instructions a page
 #define RATE_PERIOD_NS (2 * NS_PER_MS) // a limited rate wakes up this often
 #define RATE_BACKLOG_NS (100 * NS_PER_MS)
 
@@ -31,7 +32,8 @@ struct dirty {
 };
 
 static const struct option options[] = {
-    {"size", OPTION_SIZE, offsetof(struct dirty, size), false, 16 << 20, CPU_COUNT_MAX *PAGE_BYTES, 1ull << 36, NULL},
+    {"size", OPTION_SIZE, offsetof(struct dirty, size), false, 16 << 20, CPU_COUNT_MAX * PAGE_BYTES,
+     1ull << 36, NULL},
     {"rate", OPTION_RATE, offsetof(struct dirty, rate), false, 0, 0, 100000000, NULL},
     {"pattern", OPTION_CHOICE, offsetof(struct dirty, pattern), false, PATTERN_SEQUENCE, 0, 0, patterns},
     {"style", OPTION_CHOICE, offsetof(struct dirty, style), false, STYLE_MOV, 0, 0, styles},
@@ -54,7 +56,8 @@ static void start(struct workload *workload) {
   struct dirty *dirty = workload->state;
   u64 pages = dirty->size / PAGE_BYTES;
   dirty->extent_count = memory_take_extents(pages * PAGE_BYTES, dirty->extents);
-  if (dirty->extent_count == 0) fatal("dirty: size=%lu is more than the %lu bytes of free memory", dirty->size, memory_free_bytes());
+  if (dirty->extent_count == 0)
+    fatal("dirty: size=%lu is more than the %lu bytes of free memory", dirty->size, memory_free_bytes());
   for (u32 i = 0; i < cpu_count; i++) {
     struct slice *slice = &dirty->slices[i];
     slice->first_page = pages * i / cpu_count;
@@ -66,8 +69,8 @@ static void start(struct workload *workload) {
 _Noreturn static void wrong_page(u64 address, u64 page, enum page_style style, u64 sweep) {
   const volatile u64 *words = (const volatile u64 *)(address + page_stamp_offset(style, page));
   struct page_stamp stamp = page_stamp(page, sweep - 1);
-  fatal("dirty: page %lu at 0x%lx (style %s) is not what was written: found %lx %lx, expected %lx %lx", page, address,
-        styles[style], words[0], words[1], stamp.first, stamp.second);
+  fatal("dirty: page %lu at 0x%lx (style %s) is not what was written: found %lx %lx, expected %lx %lx", page,
+        address, styles[style], words[0], words[1], stamp.first, stamp.second);
 }
 
 static inline void check_page(u64 address, u64 page, enum page_style style, u64 sweep) {
@@ -79,13 +82,16 @@ static inline void rewrite_page(const struct dirty *dirty, u64 page, u64 sweep) 
   u64 address = address_of(dirty, page);
   enum page_style style = page_style_of(dirty->style, page);
   check_page(address, page, style, sweep);
-  if (!page_write_stamp(address, page, style, page_stamp(page, sweep - 1), page_stamp(page, sweep), sweep == 1))
-    fatal("dirty: an atomic operation on page %lu at 0x%lx found a value that was not written", page, address);
+  if (!page_write_stamp(address, page, style, page_stamp(page, sweep - 1), page_stamp(page, sweep),
+                        sweep == 1))
+    fatal("dirty: an atomic operation on page %lu at 0x%lx found a value that was not written", page,
+          address);
 }
 
 static void rewrite_some(const struct dirty *dirty, struct slice *slice, u64 count) {
   if (dirty->pattern == PATTERN_RANDOM) {
-    for (u64 i = 0; i < count; i++) rewrite_page(dirty, slice->first_page + permutation_next(&slice->order), slice->sweep);
+    for (u64 i = 0; i < count; i++)
+      rewrite_page(dirty, slice->first_page + permutation_next(&slice->order), slice->sweep);
   } else {
     u64 page = slice->first_page + slice->done;
     for (u64 i = 0; i < count; i++) rewrite_page(dirty, page + i, slice->sweep);
@@ -108,8 +114,10 @@ static u64 rewrite(const struct dirty *dirty, struct slice *slice, u64 count) {
   bool is_row = dirty->style == STYLE_KERNEL && dirty->pattern == PATTERN_SEQUENCE;
   u64 limit = is_row || dirty->style == STYLE_KERNEL ? KERNEL_BATCH_PAGES : BATCH_PAGES;
   u64 batch = min_u64(min_u64(count, limit), slice->page_count - slice->done);
-  if (is_row) batch = rewrite_row_kernel(dirty, slice, batch);
-  else rewrite_some(dirty, slice, batch);
+  if (is_row)
+    batch = rewrite_row_kernel(dirty, slice, batch);
+  else
+    rewrite_some(dirty, slice, batch);
   slice->done += batch;
   if (slice->done == slice->page_count) begin_sweep(slice);
   return batch;

@@ -48,16 +48,18 @@ bool disk_submit(struct disk *disk, enum block_operation operation, u64 block, u
 static void complete(struct disk *disk, struct disk_slot *slot) {
   if (slot->request.status != 0) {
     disk->workload->errors++;
-    fatal("disk: a request of type %u for block %lu failed with status %u", slot->request.header.type, slot->block,
-          slot->request.status);
+    fatal("disk: a request of type %u for block %lu failed with status %u", slot->request.header.type,
+          slot->block, slot->request.status);
   }
   disk->in_flight--;
   if (slot->operation != BLOCK_FLUSH) {
     disk->is_busy[slot->block] = false;
     meter_add(&disk->workload->meters[0], clock_now(&cpus[0]), 1);
   }
-  if (disk->operation == DISK_VERIFY) disk_verify_complete(disk, slot);
-  else disk_complete(disk, slot);
+  if (disk->operation == DISK_VERIFY)
+    disk_verify_complete(disk, slot);
+  else
+    disk_complete(disk, slot);
   free_slot(disk, slot);
 }
 
@@ -80,7 +82,8 @@ static u64 run(struct workload *workload, struct cpu *cpu, u64 now) {
     complete(disk, container_of(request, struct disk_slot, request));
   }
   u64 allowed = take_credit(disk, now), issued = 0;
-  bool (*issue_next)(struct disk *) = disk->operation == DISK_VERIFY ? disk_verify_issue_next : disk_issue_next;
+  bool (*issue_next)(struct disk *) =
+      disk->operation == DISK_VERIFY ? disk_verify_issue_next : disk_issue_next;
   while (issued < min_u64(turns, allowed) && issue_next(disk)) issued++;
   if (disk->rate) disk->credit -= issued * NS_PER_S;
   if (issued == turns) return RUN_AGAIN;
@@ -89,12 +92,14 @@ static u64 run(struct workload *workload, struct cpu *cpu, u64 now) {
 }
 
 static void check_options(struct disk *disk) {
-  if (disk->block_bytes % BLOCK_SECTOR_BYTES) fatal("disk: bs=%lu is not a multiple of %u", disk->block_bytes, BLOCK_SECTOR_BYTES);
+  if (disk->block_bytes % BLOCK_SECTOR_BYTES)
+    fatal("disk: bs=%lu is not a multiple of %u", disk->block_bytes, BLOCK_SECTOR_BYTES);
   if (disk->size == 0) disk->size = min_u64(disk->device.capacity_bytes, SIZE_FALLBACK);
   if (disk->size > disk->device.capacity_bytes)
     fatal("disk: size=%lu is more than the disk's %lu bytes", disk->size, disk->device.capacity_bytes);
   disk->block_count = disk->size / disk->block_bytes;
-  if (disk->block_count < 2 * disk->depth) fatal("disk: %lu blocks are too few for depth=%lu", disk->block_count, disk->depth);
+  if (disk->block_count < 2 * disk->depth)
+    fatal("disk: %lu blocks are too few for depth=%lu", disk->block_count, disk->depth);
   if (disk->operation != DISK_VERIFY && disk->device.is_read_only) fatal("disk: the disk is read-only");
   if (disk->flush_every && !disk->device.can_flush) fatal("disk: the device cannot flush");
 }
@@ -114,8 +119,10 @@ static void start(struct workload *workload) {
     disk->slots[i].request.length = (u32)disk->block_bytes;
     free_slot(disk, &disk->slots[i]);
   }
-  if (disk->operation == DISK_VERIFY) disk_verify_start(disk);
-  else block_order_begin(&disk->order, disk->is_random, disk->block_count, disk->start);
+  if (disk->operation == DISK_VERIFY)
+    disk_verify_start(disk);
+  else
+    block_order_begin(&disk->order, disk->is_random, disk->block_count, disk->start);
 }
 
 static void report(struct workload *workload, struct json *line) {

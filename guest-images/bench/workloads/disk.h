@@ -1,5 +1,5 @@
-// State of the workload `disk`, shared by its files: disk.c (options, start, requests), disk_write.c (write, read and
-// mixed), disk_verify.c (verify).
+// State of the workload `disk`, shared by its files: disk.c (options, start, requests), disk_write.c (write,
+// read and mixed), disk_verify.c (verify).
 #pragma once
 #include "virtio/block.h"
 #include "workloads/block_order.h"
@@ -24,15 +24,15 @@ struct disk {
   struct disk_slot slots[DISK_DEPTH_MAX];
   struct disk_slot *free_slots;
   u32 in_flight;
-  struct block_order order;  // of the writes
-  u64 *sequences;            // by block: the latest completed write (verify: the write that must be there); 0 = none
-  u8 *is_busy;               // by block: a request for it is in flight
+  struct block_order order; // of the writes
+  u64 *sequences; // by block: the latest completed write (verify: the write that must be there); 0 = none
+  u8 *is_busy;    // by block: a request for it is in flight
   u64 reads, writes, flushes;
-  u64 credit, credited_at;   // of a limited rate: requests * ns
+  u64 credit, credited_at; // of a limited rate: requests * ns
   // write, read, mixed
   u64 writes_since_flush;
   bool is_flushing;
-  bool is_filled;            // read: all blocks are written
+  bool is_filled; // read: all blocks are written
   u64 read_cursor;
   // verify
   u64 verify_next, exact, newer, torn, zero, newest;

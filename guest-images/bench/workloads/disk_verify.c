@@ -1,15 +1,16 @@
-// disk op=verify flushed=N: reads the whole area once, after a crash or a reboot, and judges each sector of each block by
-// the order in which an earlier run with the same size, bs and pattern wrote (block_order.h):
+// disk op=verify flushed=N: reads the whole area once, after a crash or a reboot, and judges each sector of
+// each block by the order in which an earlier run with the same size, bs and pattern wrote (block_order.h):
 //   - a block that writes up to N reached must hold the last of these, or a later one;
 //   - another block may also be all zero;
 //   - whatever is there must be an undamaged record of that block.
-// Sectors of one block may be of different writes (torn) if all of them are later than or equal to what must be there:
-// a crash may cut a write that was not flushed.
+// Sectors of one block may be of different writes (torn) if all of them are later than or equal to what must
+// be there: a crash may cut a write that was not flushed.
 #include "lib/fatal.h"
 #include "workloads/block_record.h"
 #include "workloads/disk.h"
 
-// The writes up to `flushed` of the last two passes: every block is in at least one of them, or was never written.
+// The writes up to `flushed` of the last two passes: every block is in at least one of them, or was never
+// written.
 void disk_verify_start(struct disk *disk) {
   u64 count = disk->block_count;
   u64 first = disk->flushed / count * count;
@@ -39,15 +40,20 @@ static void judge(struct disk *disk, const struct disk_slot *slot) {
       fatal("disk: sector %u of block %lu is %s; write %lu or a later one must be there", sector, slot->block,
             block_record_state_name(state), slot->sequence);
     if (sequence < slot->sequence)
-      fatal("disk: sector %u of block %lu holds write %lu, but write %lu was flushed", sector, slot->block, sequence, slot->sequence);
+      fatal("disk: sector %u of block %lu holds write %lu, but write %lu was flushed", sector, slot->block,
+            sequence, slot->sequence);
     zero_count += state == RECORD_ZERO;
     oldest = min_u64(oldest, sequence);
     newest = max_u64(newest, sequence);
   }
-  if (zero_count == sectors) disk->zero++;
-  else if (oldest != newest) disk->torn++;
-  else if (newest == slot->sequence) disk->exact++;
-  else disk->newer++;
+  if (zero_count == sectors)
+    disk->zero++;
+  else if (oldest != newest)
+    disk->torn++;
+  else if (newest == slot->sequence)
+    disk->exact++;
+  else
+    disk->newer++;
   disk->newest = max_u64(disk->newest, newest);
 }
 

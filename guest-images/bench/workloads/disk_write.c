@@ -1,5 +1,6 @@
-// disk op=write|read|mixed. Writes follow block_order.h. With flush=N, every N writes are followed by a flush, as a
-// barrier: all of them are complete before it, and none follows until it is complete and reported.
+// disk op=write|read|mixed. Writes follow block_order.h. With flush=N, every N writes are followed by a
+// flush, as a barrier: all of them are complete before it, and none follows until it is complete and
+// reported.
 #include "lib/fatal.h"
 #include "lib/random.h"
 #include "workloads/block_record.h"
@@ -22,7 +23,8 @@ static bool issue_write(struct disk *disk) {
   return true;
 }
 
-// A block that was written in this run and is not in use, from a random or the next place on; false if there is none.
+// A block that was written in this run and is not in use, from a random or the next place on; false if there
+// is none.
 static bool choose_read(struct disk *disk, u64 *block) {
   u64 first = disk->is_random ? random_u64() % disk->block_count : disk->read_cursor;
   u64 tries = min_u64(disk->block_count, 2 * DISK_DEPTH_MAX);
@@ -55,9 +57,11 @@ static void check_read(const struct disk_slot *slot) {
     u64 sequence = 0;
     enum record_state state = block_record_read(slot->request.data, slot->block, sector, &sequence);
     if (state != RECORD_VALID)
-      fatal("disk: sector %u of block %lu is %s, expected write %lu", sector, slot->block, block_record_state_name(state), slot->sequence);
+      fatal("disk: sector %u of block %lu is %s, expected write %lu", sector, slot->block,
+            block_record_state_name(state), slot->sequence);
     if (sequence != slot->sequence)
-      fatal("disk: sector %u of block %lu holds write %lu, expected write %lu", sector, slot->block, sequence, slot->sequence);
+      fatal("disk: sector %u of block %lu holds write %lu, expected write %lu", sector, slot->block, sequence,
+            slot->sequence);
   }
 }
 

@@ -47,7 +47,8 @@ static const struct option options[] = {
     {"samples", OPTION_NUMBER, offsetof(struct exits, samples), false, 1000, 1, SAMPLE_MAX, NULL},
 };
 
-// A device whose queue may be notified without effect: the rng, else the transmit queue of a network card, else a disk.
+// A device whose queue may be notified without effect: the rng, else the transmit queue of a network card,
+// else a disk.
 static void start(struct workload *workload) {
   (void)workload;
   static const u32 ids[] = {VIRTIO_ID_RNG, VIRTIO_ID_NET, VIRTIO_ID_BLOCK};

@@ -6,4 +6,5 @@ static u64 run(struct workload *workload, struct cpu *cpu, u64 now) {
   cpu_halt_forever();
 }
 
-const struct workload_kind workload_halt = {.name = "halt", .runs_everywhere = true, .runs_alone = true, .run = run};
+const struct workload_kind workload_halt = {
+    .name = "halt", .runs_everywhere = true, .runs_alone = true, .run = run};

@@ -32,10 +32,14 @@ static void write_stos(u64 address, volatile u64 *words, struct page_stamp new) 
 // The generation decides between xadd, cmpxchg and lock add for the first word; the second is exchanged.
 static bool write_atomic(volatile u64 *words, struct page_stamp old, struct page_stamp new, bool is_first) {
   u64 found = old.first;
-  if (is_first) __atomic_store_n(&words[0], new.first, __ATOMIC_SEQ_CST); // xchg
-  else if (new.first % 3 == 0) found = __atomic_fetch_add(&words[0], new.first - old.first, __ATOMIC_SEQ_CST);
-  else if (new.first % 3 == 1) __atomic_compare_exchange_n(&words[0], &found, new.first, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-  else __asm__ volatile("lock addq %1, %0" : "+m"(words[0]) : "r"(new.first - old.first) : "memory", "cc");
+  if (is_first)
+    __atomic_store_n(&words[0], new.first, __ATOMIC_SEQ_CST); // xchg
+  else if (new.first % 3 == 0)
+    found = __atomic_fetch_add(&words[0], new.first - old.first, __ATOMIC_SEQ_CST);
+  else if (new.first % 3 == 1)
+    __atomic_compare_exchange_n(&words[0], &found, new.first, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  else
+    __asm__ volatile("lock addq %1, %0" : "+m"(words[0]) : "r"(new.first - old.first) : "memory", "cc");
   u64 found_second = __atomic_exchange_n(&words[1], new.second, __ATOMIC_SEQ_CST);
   return is_first || (found == old.first && found_second == old.second);
 }
@@ -54,21 +58,20 @@ static void write_push(volatile u64 *words, struct page_stamp new) {
       : "memory");
 }
 
-bool page_write_stamp(u64 address, u64 page, enum page_style style, struct page_stamp old, struct page_stamp new,
-                      bool is_first) {
+bool page_write_stamp(u64 address, u64 page, enum page_style style, struct page_stamp old,
+                      struct page_stamp new, bool is_first) {
   volatile u64 *words = stamp_words(address, page, style);
   switch (style) {
     case STYLE_STOS: write_stos(address, words, new); break;
     case STYLE_ATOMIC: return write_atomic(words, old, new, is_first);
     case STYLE_PUSH: write_push(words, new); break;
     case STYLE_KERNEL: gate_store_pages((u64)words, 0, new.first, 0, STAMP_MULTIPLIER, 1); break;
-    default:
-      words[0] = new.first;
-      words[1] = new.second;
+    default: words[0] = new.first; words[1] = new.second;
   }
   return true;
 }
 
 void page_write_stamps_kernel(u64 address, u64 page, u64 generation, u32 count) {
-  gate_store_pages(address, PAGE_BYTES, page_stamp(page, generation).first, 1ull << 32, STAMP_MULTIPLIER, count);
+  gate_store_pages(address, PAGE_BYTES, page_stamp(page, generation).first, 1ull << 32, STAMP_MULTIPLIER,
+                   count);
 }

@@ -1,4 +1,5 @@
-// Reads the random number device again and again: the bytes must not be all equal, nor those of the last time.
+// Reads the random number device again and again: the bytes must not be all equal, nor those of the last
+// time.
 #include "virtio/rng.h"
 
 #include "lib/fatal.h"

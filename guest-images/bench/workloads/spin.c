@@ -10,4 +10,5 @@ static u64 run(struct workload *workload, struct cpu *cpu, u64 now) {
   spin();
 }
 
-const struct workload_kind workload_spin = {.name = "spin", .runs_everywhere = true, .runs_alone = true, .run = run};
+const struct workload_kind workload_spin = {
+    .name = "spin", .runs_everywhere = true, .runs_alone = true, .run = run};

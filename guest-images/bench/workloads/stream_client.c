@@ -67,7 +67,8 @@ static void start(struct workload *workload) {
                                          .on_open = on_open,
                                          .on_received = on_received,
                                          .on_sent = on_sent};
-  if (!parse_ipv4(&cursor, &client->connector.address) || *cursor) fatal("bad value in the word peer=%s", client->peer);
+  if (!parse_ipv4(&cursor, &client->connector.address) || *cursor)
+    fatal("bad value in the word peer=%s", client->peer);
 }
 
 static u64 run(struct workload *workload, struct cpu *cpu, u64 now) {

@@ -25,8 +25,8 @@ static void take_word(void *context, u64 word) {
   if (stream->words == 1) stream->id = word;
   u64 expected = stream_word(stream->id, stream->words);
   if (word != expected)
-    fatal("stream-server: stream %016lx, word %lu: lost, doubled or damaged: expected %016lx, found %016lx", stream->id,
-          stream->words, expected, word);
+    fatal("stream-server: stream %016lx, word %lu: lost, doubled or damaged: expected %016lx, found %016lx",
+          stream->id, stream->words, expected, word);
   stream->words++;
 }
 

@@ -25,13 +25,17 @@ struct client {
 static const struct option options[] = {
     {"peer", OPTION_TEXT, offsetof(struct client, peers), true, 0, 0, 0, NULL},
     {"port", OPTION_NUMBER, offsetof(struct client, port), true, 0, 1, 65535, NULL},
-    {"size", OPTION_SIZE, offsetof(struct client, size), false, 64, MESSAGE_BYTES_MIN, MESSAGE_BYTES_MAX, NULL},
-    {"conns", OPTION_NUMBER, offsetof(struct client, connections_per_peer), false, 1, 1, CONNECTION_MAX, NULL},
+    {"size", OPTION_SIZE, offsetof(struct client, size), false, 64, MESSAGE_BYTES_MIN, MESSAGE_BYTES_MAX,
+     NULL},
+    {"conns", OPTION_NUMBER, offsetof(struct client, connections_per_peer), false, 1, 1, CONNECTION_MAX,
+     NULL},
     {"depth", OPTION_NUMBER, offsetof(struct client, depth), false, 1, 1, 100000, NULL},
     {"trace", OPTION_NUMBER, offsetof(struct client, trace), false, 0, 0, ~0ull, NULL},
 };
 
-static const struct client *client_of(const struct connector *connector) { return connector->workload->state; }
+static const struct client *client_of(const struct connector *connector) {
+  return connector->workload->state;
+}
 
 static void send_requests(struct client_connection *connection) {
   channel_send(&connection->channel, connection->channel.received + client_of(&connection->connector)->depth);
@@ -75,14 +79,16 @@ static u64 run(struct workload *workload, struct cpu *cpu, u64 now) {
   struct client *client = workload->state;
   u64 until = TIME_NEVER;
   (void)cpu;
-  for (u32 i = 0; i < client->connection_count; i++) until = min_u64(until, run_connection(&client->connections[i], now));
+  for (u32 i = 0; i < client->connection_count; i++)
+    until = min_u64(until, run_connection(&client->connections[i], now));
   return until;
 }
 
 static void add_peer(struct workload *workload, u32 address) {
   struct client *client = workload->state;
   for (u64 i = 0; i < client->connections_per_peer; i++) {
-    if (client->connection_count == CONNECTION_MAX) fatal("tcp-client: more than %u connections", CONNECTION_MAX);
+    if (client->connection_count == CONNECTION_MAX)
+      fatal("tcp-client: more than %u connections", CONNECTION_MAX);
     client->connections[client->connection_count++].connector = (struct connector){.workload = workload,
                                                                                    .address = address,
                                                                                    .port = (u16)client->port,
@@ -99,7 +105,8 @@ static void start(struct workload *workload) {
   const char *cursor = client->peers;
   do {
     u32 address;
-    if (!parse_ipv4(&cursor, &address) || (*cursor && *cursor != ',')) fatal("bad value in the word peer=%s", client->peers);
+    if (!parse_ipv4(&cursor, &address) || (*cursor && *cursor != ','))
+      fatal("bad value in the word peer=%s", client->peers);
     add_peer(workload, address);
   } while (*cursor++ == ',');
 }

@@ -33,8 +33,8 @@
 // The driver puts the 12 bytes of its header in front of the Ethernet header. A multiple of 4.
 #define PBUF_LINK_ENCAPSULATION_HLEN 16
 
-// TCP. A segment may be as large as an IP packet, for large MTUs and for segmentation offload; what is announced to
-// the peer follows the MTU.
+// TCP. A segment may be as large as an IP packet, for large MTUs and for segmentation offload; what is
+// announced to the peer follows the MTU.
 #define TCP_MSS 65160
 #define TCP_CALCULATE_EFF_SEND_MSS 1
 #define LWIP_WND_SCALE 1
@@ -47,8 +47,9 @@
 #define TCP_OOSEQ_MAX_PBUFS 128
 #define TCP_LISTEN_BACKLOG 0
 #define TCP_TMR_INTERVAL 50 // ms: delayed acknowledgements; the retransmission clock ticks every 100 ms
-#define LWIP_TCP_RTO_TIME 1000 // ms, of a new connection (lwIP 2.1 has 3000 built in); it adapts down to about 300
-#define TCP_MSL 1000 // ms; ports of closed connections are free again after two of these
+// ms, of a new connection (lwIP 2.1 has 3000 built in); it adapts down to about 300.
+#define LWIP_TCP_RTO_TIME 1000
+#define TCP_MSL 1000                     // ms; ports of closed connections are free again after two of these
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1 // they take 4 * TCP_MSS for a 16-bit number
 
 // Each connection carries a pointer to its counters, for the retransmission hook below.

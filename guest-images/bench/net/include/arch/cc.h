@@ -21,6 +21,9 @@ void lwip_port_message(const char *format, ...);
 void lwip_port_assertion_failed(const char *message, const char *file, int line);
 uint32_t lwip_port_random(void);
 
-#define LWIP_PLATFORM_DIAG(arguments) do { lwip_port_message arguments; } while (0)
+#define LWIP_PLATFORM_DIAG(arguments) \
+  do {                                \
+    lwip_port_message arguments;      \
+  } while (0)
 #define LWIP_PLATFORM_ASSERT(message) lwip_port_assertion_failed(message, __FILE__, __LINE__)
 #define LWIP_RAND() lwip_port_random()
