@@ -77,7 +77,7 @@ export class Attempt {
     this.deadline = started_us.requested + request.timeout_us;
     for (const vm of vms) this.steps.set(vm, 'preparing');
     this.report({ kind: 'started', epoch, vms });
-    this.emit({ kind: 'open-image', epoch, request });
+    this.emit({ kind: 'open-image', epoch, request, vms });
   }
 
   get hasEnded(): boolean {

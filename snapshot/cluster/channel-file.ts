@@ -14,7 +14,6 @@
  * has exactly one encoding. The digest finds accidents; against malice every field is checked as well.
  */
 import { createHash } from 'node:crypto';
-import { open, unlink } from 'node:fs/promises';
 import { TsvmmError } from '../../vmm/errors.ts';
 import {
   type ChannelState,
@@ -35,7 +34,8 @@ const FRAME_HEADER_BYTES = 12;
 const DIGEST_BYTES = 32;
 const MAXIMUM_NAME_BYTES = 127;
 const PORT_NAME = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
-const MAXIMUM_FILE_BYTES =
+/** A reader may refuse a larger file unread. */
+export const MAXIMUM_CHANNEL_FILE_BYTES =
   HEADER_BYTES +
   MAXIMUM_PORT_COUNT * (1 + MAXIMUM_NAME_BYTES) +
   MAXIMUM_FRAME_COUNT * FRAME_HEADER_BYTES +
@@ -85,7 +85,7 @@ export function encodeChannel({ epoch, frames }: ChannelState): Uint8Array {
 export function decodeChannel(bytes: Uint8Array, expected: ExpectedChannel): ChannelState {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (file.length < HEADER_BYTES + DIGEST_BYTES) throw corrupt(`it has ${file.length} bytes only`);
-  if (file.length > MAXIMUM_FILE_BYTES) throw corrupt(`it has ${file.length} bytes`);
+  if (file.length > MAXIMUM_CHANNEL_FILE_BYTES) throw corrupt(`it has ${file.length} bytes`);
   if (!file.subarray(0, MAGIC.length).equals(MAGIC)) throw corrupt('it does not begin as one');
   const version = file.readUInt32LE(8);
   if (version !== VERSION) throw corrupt(`it has version ${version}, and only ${VERSION} is known`);
@@ -98,41 +98,6 @@ export function decodeChannel(bytes: Uint8Array, expected: ExpectedChannel): Cha
   }
   const body = new BodyReader(file.subarray(0, end), epoch, expected.ports);
   return { epoch, frames: body.read(file.readUInt32LE(16), file.readUInt32LE(20)) };
-}
-
-/** Writes the channel to a new file, down to the disk; leaves none behind when it fails. */
-export async function writeChannelFile(path: string, channel: ChannelState): Promise<void> {
-  const bytes = encodeChannel(channel);
-  const file = await open(path, 'wx', 0o600);
-  try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } catch (error) {
-    await unlink(path).catch(() => {});
-    throw new TsvmmError('TSVMM_E_DISK', `cannot write ${path}`, {
-      cause: error,
-      hint: 'look whether the file system of the snapshots is full',
-    });
-  } finally {
-    await file.close();
-  }
-}
-
-/** Reads a channel file; throws TSVMM_E_SNAPSHOT_CORRUPT, before reading it if it is too large to be one. */
-export async function readChannelFile(path: string, expected: ExpectedChannel): Promise<ChannelState> {
-  const file = await open(path, 'r').catch(error => {
-    throw corrupt('it cannot be opened', error);
-  });
-  try {
-    const status = await file.stat();
-    if (!status.isFile()) throw corrupt('it is no regular file');
-    if (status.size > MAXIMUM_FILE_BYTES) throw corrupt(`it has ${status.size} bytes`);
-    const bytes = new Uint8Array(status.size);
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
-    return decodeChannel(bytes.subarray(0, bytesRead), expected);
-  } finally {
-    await file.close();
-  }
 }
 
 function numberPorts(frames: readonly RecordedFrame[]): Map<PortName, number> {
@@ -217,8 +182,7 @@ function assertReadable(file: Uint8Array, expected: ExpectedChannel): void {
   }
 }
 
-const corrupt = (what: string, cause?: unknown) =>
+const corrupt = (what: string) =>
   new TsvmmError('TSVMM_E_SNAPSHOT_CORRUPT', `the recorded frames (channel.bin) are damaged: ${what}`, {
     hint: 'check the snapshot with `tsvmm snap verify`',
-    ...(cause === undefined ? {} : { cause }),
   });

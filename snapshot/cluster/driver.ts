@@ -43,12 +43,12 @@ interface Waiter {
   published: SnapshotTimeline | undefined;
 }
 
-/** The attempt whose files are open. */
-interface OpenImage<Image> {
+/** What is being made. VMs that leave or come meanwhile change nothing of it. */
+interface OpenAttempt<Image> {
   readonly epoch: number;
   readonly request: number;
-  readonly vms: readonly VmName[];
-  readonly image: Image;
+  readonly vms: ReadonlyMap<VmName, ClusterVm<Image>>;
+  readonly image: Promise<Image>;
 }
 
 /**
@@ -63,7 +63,7 @@ export class SnapshotDriver<Image extends SnapshotImage> {
   private readonly waiters = new Map<number, Waiter>();
   private readonly admissions = new Map<VmName, (epoch: number) => void>();
   private readonly inbox: Input[] = [];
-  private open: OpenImage<Image> | undefined;
+  private open: OpenAttempt<Image> | undefined;
   private isFeeding = false;
   private cancelTick: (() => void) | undefined;
   private nextRequest = 1;
@@ -170,7 +170,7 @@ export class SnapshotDriver<Image extends SnapshotImage> {
         this.admissions.delete(command.vm);
         break;
       case 'release-held':
-        network.releaseHeld(this.portsOf(command.vm));
+        network.releaseHeld(this.participant(command.epoch, command.vm).ports);
         break;
       case 'open-image':
       case 'record-channel':
@@ -196,7 +196,7 @@ export class SnapshotDriver<Image extends SnapshotImage> {
     switch (command.kind) {
       case 'open-image':
         this.attend(
-          () => this.openImage(epoch, command.request),
+          () => this.openImage(command),
           () => ({ kind: 'image-ready', epoch }),
           failed('image-failed'),
         );
@@ -239,21 +239,20 @@ export class SnapshotDriver<Image extends SnapshotImage> {
     command: Extract<Command, { kind: 'prepare-vm' | 'cut-vm' | 'save-vm' | 'abort-vm' }>,
   ): void {
     const { epoch, vm } = command;
-    const snapshotter = this.vms.get(vm)?.snapshotter;
-    if (snapshotter === undefined) return;
+    const { snapshotter } = this.participant(epoch, vm);
     const failed = (error: unknown) =>
       this.feed({ kind: 'vm-failed', epoch, vm, failure: serializeError(error) });
     switch (command.kind) {
       case 'prepare-vm':
         this.attend(
-          () => snapshotter.prepare(epoch, this.imageOf(epoch).image),
+          async () => snapshotter.prepare(epoch, await this.attempt(epoch).image),
           () => ({ kind: 'vm-ready', epoch, vm }),
           failed,
         );
         break;
       case 'cut-vm':
         this.attend(
-          () => this.cut(epoch, vm),
+          () => this.cut(epoch, this.participant(epoch, vm)),
           cut => ({ kind: 'vm-cut', epoch, vm, cut }),
           failed,
         );
@@ -287,17 +286,18 @@ export class SnapshotDriver<Image extends SnapshotImage> {
       .then(() => this.feed(done));
   }
 
-  private async openImage(epoch: number, request: { id: number; name: string }): Promise<void> {
-    const vms = [...this.vms.keys()].filter(vm => !this.admissions.has(vm));
-    const image = await this.options.store.create(request.name, epoch, vms);
-    this.open = { epoch, request: request.id, vms, image };
+  private async openImage({ epoch, request, vms }: Extract<Command, { kind: 'open-image' }>): Promise<void> {
+    const image = started(() => this.options.store.create(request.name, epoch, vms));
+    const participants = new Map(vms.map(vm => [vm, this.vms.get(vm) as ClusterVm<Image>]));
+    this.open = { epoch, request: request.id, vms: participants, image };
+    await image;
   }
 
-  private async cut(epoch: number, vm: VmName) {
+  private async cut(epoch: number, { snapshotter, ports }: ClusterVm<Image>) {
     const { clock, network } = this.options;
     let crossed_us: number | undefined;
-    const report = await this.snapshotterOf(vm).cut(epoch, () => {
-      for (const port of this.portsOf(vm)) network.cutPort(port, epoch);
+    const report = await snapshotter.cut(epoch, () => {
+      for (const port of ports) network.cutPort(port, epoch);
       crossed_us = clock.now_us();
     });
     if (crossed_us === undefined) {
@@ -307,32 +307,33 @@ export class SnapshotDriver<Image extends SnapshotImage> {
   }
 
   private async recordChannel(epoch: number): Promise<Map<VmName, FrameCounts>> {
-    const { image, vms } = this.imageOf(epoch);
+    const { image, vms } = this.attempt(epoch);
     const { channel, counts } = await this.options.network.drain(epoch);
-    const kept = amongPorts(channel, new Set(vms.flatMap(vm => this.portsOf(vm))));
-    await image.writeChannel(kept);
-    return new Map(vms.map(vm => [vm, this.countsOf(vm, counts, kept)]));
+    const kept = amongPorts(channel, new Set([...vms.values()].flatMap(vm => vm.ports)));
+    await (await image).writeChannel(kept);
+    return new Map([...vms].map(([name, { ports }]) => [name, this.countsOf(ports, counts, kept)]));
   }
 
   private async publish(epoch: number): Promise<void> {
-    const { image, request } = this.imageOf(epoch);
+    const { image, request } = this.attempt(epoch);
     const waiter = this.waiters.get(request);
     if (waiter === undefined) throw new TsvmmError('TSVMM_E_INTERNAL', 'nobody asked for this snapshot');
     const timeline = waiter.timeline.build(this.options.clock.now_us());
-    await image.publish(timeline);
+    await (await image).publish(timeline);
     waiter.published = timeline;
-    this.open = undefined;
   }
 
+  /** Also when it is still being made. One that could not be made has cleaned up after itself. */
   private async discardImage(epoch: number): Promise<void> {
-    const { open } = this;
-    if (open?.epoch !== epoch) return;
-    this.open = undefined;
-    await open.image.discard();
+    const image = await this.attempt(epoch).image.catch(() => undefined);
+    await image?.discard();
   }
 
-  private countsOf(vm: VmName, counts: SwitchRecording['counts'], { frames }: ChannelState): FrameCounts {
-    const ports = this.portsOf(vm);
+  private countsOf(
+    ports: readonly PortName[],
+    counts: SwitchRecording['counts'],
+    { frames }: ChannelState,
+  ): FrameCounts {
     const total = (key: keyof FilterCounts) =>
       ports.reduce((sum, port) => sum + (counts.get(port)?.[key] ?? 0), 0);
     return {
@@ -352,23 +353,19 @@ export class SnapshotDriver<Image extends SnapshotImage> {
     this.waiters.delete(event.request.id);
   }
 
-  private imageOf(epoch: number): OpenImage<Image> {
+  private attempt(epoch: number): OpenAttempt<Image> {
     if (this.open?.epoch === epoch) return this.open;
-    throw new TsvmmError('TSVMM_E_INTERNAL', `the image of epoch ${epoch} is not open`);
+    throw new TsvmmError('TSVMM_E_INTERNAL', `epoch ${epoch} is not under way`);
   }
 
-  private portsOf(vm: VmName): readonly PortName[] {
-    return this.vms.get(vm)?.ports ?? [];
-  }
-
-  private snapshotterOf(vm: VmName) {
-    const snapshotter = this.vms.get(vm)?.snapshotter;
-    if (snapshotter !== undefined) return snapshotter;
-    throw new TsvmmError('TSVMM_E_VM_NOT_FOUND', `VM "${vm}" is not in the cluster`);
+  private participant(epoch: number, vm: VmName): ClusterVm<Image> {
+    const participant = this.attempt(epoch).vms.get(vm);
+    if (participant !== undefined) return participant;
+    throw new TsvmmError('TSVMM_E_INTERNAL', `VM "${vm}" has no part in epoch ${epoch}`);
   }
 }
 
-/** A function that throws at once rejects like one that throws later. */
+/** Begins it now; if it throws at once, that is a rejection too. */
 async function started<Result>(work: () => Promise<Result>): Promise<Result> {
   return work();
 }

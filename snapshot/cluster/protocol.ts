@@ -95,7 +95,13 @@ export type CutCause = 'command' | 'newer-marker' | 'held-full';
 
 export type Command =
   /** Make a place for the snapshot's files, invisible until it is published. */
-  | { readonly kind: 'open-image'; readonly epoch: number; readonly request: SnapshotRequest }
+  | {
+      readonly kind: 'open-image';
+      readonly epoch: number;
+      readonly request: SnapshotRequest;
+      /** Those that take part. */
+      readonly vms: readonly VmName[];
+    }
   /** Put the filter into force and open the recording; answered before any port may cross into the epoch. */
   | { readonly kind: 'open-switch'; readonly epoch: number; readonly mode: FilterModeName }
   /** Do all that can be done while the VM still runs. */
