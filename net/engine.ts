@@ -117,8 +117,9 @@ export class Engine {
   }
 
   /**
-   * Calls `visit` with each frame that waits anywhere in the switch, and the names of its sender and its receiver. The
-   * frame is good during the call only. For the end of a recording, not for every day.
+   * Calls `visit` with each frame that waits anywhere in the switch, and the names of its sender and its receiver; those
+   * of one receiver in the order in which it would get them. The frame is good during the call only. For the end of a
+   * recording, not for every day.
    */
   visitWaiting(visit: (frame: Frame, sender: string, receiver: string) => void): void {
     const { pool, delayed, exchange } = this;
@@ -128,7 +129,7 @@ export class Engine {
       visit(frame, this.names[frame.sender] ?? '', receiver.name);
     };
     for (const port of this.ports) {
-      for (const queue of port === undefined ? [] : [port.backlog, port.held]) {
+      for (const queue of port === undefined ? [] : [port.held, port.backlog]) {
         queue.forEach(id => {
           show(id, port as Port);
         });

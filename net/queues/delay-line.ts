@@ -63,9 +63,10 @@ export class DelayLine {
     for (let at = (kept >> 1) - 1; at >= 0; at--) this.sink(at);
   }
 
-  /** Calls `visit` with each frame, in no order. */
+  /** Calls `visit` with each frame, in the order of arrival. Allocates: for the end of a recording. */
   forEach(visit: (id: number) => void): void {
-    for (let at = 0; at < this.count; at++) visit(this.ids[at] as number);
+    const places = Array.from({ length: this.count }, (_, at) => at);
+    for (const at of places.sort((a, b) => (this.isBefore(a, b) ? -1 : 1))) visit(this.ids[at] as number);
   }
 
   private sink(start = 0): void {
