@@ -38,6 +38,14 @@ export class FakeGuest {
     this.next = 4096;
   }
 
+  /** Where the next allocation begins at the earliest; going back there frees all that came after. */
+  get mark(): number {
+    return this.next;
+  }
+  rewind(mark: number): void {
+    this.next = mark;
+  }
+
   bytes(at: Gpa, length: number): Uint8Array {
     const out = new Uint8Array(length);
     this.memory.copyOut(at, out);

@@ -76,6 +76,14 @@ export class FakeSwitch {
     throw new Error('the switch does not come to rest');
   }
 
+  /** Lets the net thread do some rounds of work, whether or not it comes to rest. */
+  step(rounds: number): void {
+    for (let round = 0; round < rounds; round++) {
+      for (const [fd, handler] of [...this.handlers]) if (drainEventFd(fd)) handler();
+      this.engine.work();
+    }
+  }
+
   advance(us: number): void {
     this.now_us += us;
     this.run();
