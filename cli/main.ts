@@ -7,5 +7,8 @@ import { homeDirectory } from './home/layout.ts';
 const { enableCompileCache } = module as { enableCompileCache?: (directory: string) => unknown };
 enableCompileCache?.(`${homeDirectory()}/cache/node`);
 
+// A reader that has seen enough (`tsvmm ps | head -1`) is no error.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 const { runCommandLine } = await import('./command-line.ts');
 process.exit(await runCommandLine(process.argv.slice(2)));

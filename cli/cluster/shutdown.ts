@@ -38,6 +38,8 @@ export class Shutdown {
       process.on(name, () => this.begin({ kind: 'signal', signal: name }));
     }
     process.on('uncaughtException', error => this.begin({ kind: 'error', error }));
+    // Nobody reads what a cluster in the foreground shows.
+    process.stdout.on('error', () => this.request());
     process.on('exit', () => this.runLastSteps());
   }
 

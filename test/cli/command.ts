@@ -1,5 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { compiledMain } from './compiled.ts';
 
 export interface Outcome {
   readonly code: number | null;
@@ -8,9 +8,10 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-const main = join(import.meta.dirname, '../../cli/main.ts');
+/** The words by which a shell would start `tsvmm`. */
+export const tsvmmProgram: readonly string[] = [process.execPath, compiledMain()];
 
-/** A running `tsvmm`, from the sources. */
+/** A running command: `tsvmm`, or a program that starts it. */
 export class TsvmmCommand {
   readonly child: ChildProcessWithoutNullStreams;
   readonly ended: Promise<Outcome>;
@@ -18,9 +19,8 @@ export class TsvmmCommand {
   stderr = '';
 
   constructor(words: readonly string[], environment: NodeJS.ProcessEnv = {}) {
-    this.child = spawn(process.execPath, ['--import', 'tsx', main, ...words], {
-      env: { ...process.env, NO_COLOR: '1', ...environment },
-    });
+    const [program, ...rest] = words as [string, ...string[]];
+    this.child = spawn(program, rest, { env: { ...process.env, NO_COLOR: '1', ...environment } });
     this.child.stdout.setEncoding('utf8').on('data', text => {
       this.stdout += text;
     });
@@ -34,9 +34,9 @@ export class TsvmmCommand {
     });
   }
 
-  /** Resolves when stdout matches; rejects when the command ends without. */
+  /** Resolves when stdout matches; rejects when the command ends without. For escape (0x1b) the pattern has ␛. */
   async untilStdout(pattern: RegExp): Promise<void> {
-    while (!pattern.test(this.stdout)) {
+    while (!pattern.test(this.stdout.replaceAll('\x1b', '␛'))) {
       const more = new Promise(resolve => this.child.stdout.once('data', resolve));
       const outcome = await Promise.race([more.then(() => undefined), this.ended]);
       if (outcome !== undefined && !pattern.test(outcome.stdout)) {
@@ -52,7 +52,7 @@ export function tsvmm(
   environment?: NodeJS.ProcessEnv,
   stdin = '',
 ): Promise<Outcome> {
-  const command = new TsvmmCommand(words, environment);
+  const command = new TsvmmCommand([...tsvmmProgram, ...words], environment);
   command.child.stdin.on('error', () => {}).end(stdin);
   return command.ended;
 }
