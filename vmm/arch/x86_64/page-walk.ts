@@ -99,7 +99,7 @@ export class PageWalker {
       if (isLarge && level > this.largestLevel) return false;
       if (level === 1 || isLarge) {
         const size = pageSize(level);
-        this.physical = gpa(table - (table % size) + (low & (size - 1)));
+        this.physical = gpa(table - (table & (size - 1)) + (low & (size - 1)));
         return true;
       }
     }
@@ -127,10 +127,13 @@ export class PageWalker {
   /** Whether the entry can be read; if so, its page is one more on the way. */
   private note(entry: number, bytes: number): boolean {
     if (!this.memory.contains(gpa(entry), bytes)) return false;
-    this.tables[this.tableCount++] = entry - (entry % PAGE_SIZE);
+    this.tables[this.tableCount++] = pageOf(entry);
     return true;
   }
 }
+
+/** The page that an address is in. */
+export const pageOf = (address: number): Gpa => gpa(address - (address & (PAGE_SIZE - 1)));
 
 /** The nine address bits that choose an entry at `level`, 1 for page tables. */
 function indexOf(low: number, high: number, level: number): number {

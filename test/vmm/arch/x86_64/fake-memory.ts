@@ -1,8 +1,8 @@
-import type { TableMemory } from '../../../../vmm/arch/x86_64/page-walk.ts';
+import type { LinearSource } from '../../../../vmm/arch/x86_64/linear-memory.ts';
 import { type Gpa, gpa, PAGE_SIZE } from '../../../../vmm/memory/address.ts';
 
 /** Guest memory from 0 on that is only there in this test, and page tables in it. */
-export class FakeMemory implements TableMemory {
+export class FakeMemory implements LinearSource {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   private nextTable: number;
@@ -15,6 +15,10 @@ export class FakeMemory implements TableMemory {
 
   contains(start: Gpa, length: number): boolean {
     return start >= 0 && start + length <= this.bytes.length;
+  }
+
+  readU8(at: Gpa): number {
+    return this.view.getUint8(at);
   }
 
   readU32(at: Gpa): number {
@@ -44,6 +48,19 @@ export class FakeMemory implements TableMemory {
     }
     const last = Number(table + 8n * ((linear >> BigInt(12 + 9 * (level - 1))) & 0x1ffn));
     this.view.setBigUint64(last, physical | flags | (level > 1 ? 0x80n : 0n), true);
+    return way;
+  }
+
+  /** The tables that translate an address, as far as they are there, root first. */
+  tablesOf(root: Gpa, levels: number, linear: bigint): Gpa[] {
+    const way = [root];
+    for (let at = levels; at > 1; at--) {
+      const table = BigInt(way.at(-1) as Gpa);
+      const entry = Number(table + 8n * ((linear >> BigInt(12 + 9 * (at - 1))) & 0x1ffn));
+      const next = this.view.getBigUint64(entry, true) & ~0xfffn;
+      if (next === 0n) break;
+      way.push(gpa(Number(next)));
+    }
     return way;
   }
 }
