@@ -1,7 +1,6 @@
+/** Why an attempt did not become a snapshot, in the form that crosses the coordinator's pure border. */
 import type { SerializedError } from '../../vmm/errors.ts';
 import type { SnapshotRequest, VmName } from './protocol.ts';
-
-/** Why an attempt did not become a snapshot, in the form that crosses the coordinator's pure border. */
 
 const milliseconds = (span_us: number) => `${Math.round(span_us / 1000)} ms`;
 

@@ -85,9 +85,9 @@ export interface VmSnapshotter<Image> {
   /** The full snapshot; settles when everything of the VM is in the image. */
   save(epoch: number, onProgress: (progress: SaveProgress) => void): Promise<SaveReport>;
   /**
-   * Whatever is under way for `epoch` ends (its promise may settle in any way). Settles when the VM runs undisturbed
-   * and has no file of the image open any more. A pause that has begun may be gone through to its end, `cross`
-   * included.
+   * Whatever is under way for `epoch` ends, prepare() included (its promise may settle in any way). Settles when the VM
+   * runs undisturbed and has no file of the image open any more. A pause that has begun may be gone through to its end,
+   * `cross` included. Also called after save(), when the snapshot fails elsewhere, and without prepare().
    */
   abort(epoch: number): Promise<void>;
 }

@@ -1,9 +1,8 @@
+/** How VMs are wired: NIC n of every VM that has one is on network n; the port to the outside is on network 0. */
 import type { Participant } from './participant.ts';
 import type { Scenario } from './scenario.ts';
 import type { SwitchPort } from './switch.ts';
 import { newVmState, type VmState } from './vm.ts';
-
-/** How VMs are wired: NIC n of every VM that has one is on network n; the port to the outside is on network 0. */
 
 export const nicCountOf = (scenario: Scenario, vm: number) => (scenario.secondNics.includes(vm) ? 2 : 1);
 

@@ -18,6 +18,8 @@ export interface WorldOptions {
 }
 
 const RETRANSMIT_US = 4_000;
+/** How long attempts may go on in a bad network after nobody says anything new. */
+const HEALING_US = 30_000;
 /** Far beyond what a sound run needs: one that gets here does not end. */
 const MAXIMUM_STEPS = 300_000;
 
@@ -122,9 +124,7 @@ export class World {
     const start_us = this.events.now_us;
     for (const vm of this.present) this.start(vm);
     if (hasOutside) this.outsideTraffic();
-    this.events.at(this.end_us, () => {
-      this.network.lossShare = 0;
-    });
+    this.events.at(this.end_us + HEALING_US, () => this.network.heal());
     // In the order of their ids, as the clients of one coordinator get them.
     const times = requests.map(({ at_us }) => start_us + at_us).sort((a, b) => a - b);
     requests.forEach(({ timeout_us }, id) => {
