@@ -163,10 +163,21 @@ static struct pbuf *wrap(struct net_receive_buffer *buffer, u32 skipped, u32 len
                              frame_length);
 }
 
-struct pbuf *virtio_net_receive(struct virtio_net *net, bool *is_checked) {
+// TCP may hold frames back for long (out of order, on many connections). Before the device runs out of
+// buffers, frames are copied, so that the buffers are free at once. Null if there is no memory: the frame is
+// dropped.
+static struct pbuf *copy_if_scarce(struct virtio_net *net, struct pbuf *frame) {
+  refill(net);
+  if (net->receive.free_count <= net->receive.size / 2) return frame;
+  struct pbuf *copy = pbuf_clone(PBUF_RAW, PBUF_RAM, frame);
+  pbuf_free(frame);
+  return copy;
+}
+
+// There is one.
+static struct pbuf *receive_one(struct virtio_net *net, bool *is_checked) {
   u32 length;
   struct net_receive_buffer *buffer = virtqueue_take(&net->receive, &length);
-  if (!buffer) return NULL;
   const struct net_header *header = (const struct net_header *)buffer->data;
   *is_checked = header->flags & (NET_HEADER_NEEDS_CHECKSUM | NET_HEADER_CHECKSUM_VALID);
   u32 buffer_count = virtio_mmio_has(net->device, F_MRG_RXBUF) ? header->buffer_count : 1;
@@ -177,4 +188,12 @@ struct pbuf *virtio_net_receive(struct virtio_net *net, bool *is_checked) {
     pbuf_cat(frame, wrap(buffer, 0, length));
   }
   return frame;
+}
+
+struct pbuf *virtio_net_receive(struct virtio_net *net, bool *is_checked) {
+  while (virtqueue_has_completed(&net->receive)) {
+    struct pbuf *frame = copy_if_scarce(net, receive_one(net, is_checked));
+    if (frame) return frame;
+  }
+  return NULL;
 }
