@@ -24,14 +24,14 @@ const readsFirst = new RegExp(
     ...[
       'f(?:add|sub|subr|mul|div|divr|com|comp)',
       'fi(?:add|sub|subr|mul|div|divr|com|comp)',
-      'fi?ld|fbld|fldcw|fldenv',
+      'fi?ld|fbld|fldcw|fldenv[wd]?',
     ],
     ...[
-      'frstor',
+      'frstor[wd]?',
       'fxrstor(?:64)?',
       'xrstors?(?:64)?',
       'v?ldmxcsr',
-      'l[gil]dt|ltr|lmsw|ver[rw]',
+      'l[gil]dt[dw]?|ltr|lmsw|ver[rw]',
       'clflush(?:opt)?|clwb',
     ],
     ...[
@@ -50,22 +50,26 @@ const noAccess =
 const hiddenWrite = /^(push\w*|call\w*|lcall|int\w*|enter\w*|v?maskmov(?:q|dqu)|movdir64b|enqcmds?|clzero)$/;
 /** The address has a part that objdump does not show, or several of them. */
 const otherAddress = /^(bt[src]?|pop\w?|xlat|tile\w+|cmps\w?|bnd\w+)$/;
+/** Where Intel's and AMD's processors differ in size, we take the larger one. */
+const superset = /^(movsxd|l[sfg]s|call|jmp)$/;
 /** What our opcode maps leave out on purpose. */
 const unknown =
   /^(getsec|rsm|psmash|seam\w+|tdcall|rmp\w+|v(?:gather|scatter)pf\w+|xstore.*|xcrypt.*|xsha.*|montmul)$/;
 
 /**
  * Where we and objdump may differ: it joins FWAIT with the x87 instruction behind it, prints REX prefixes that do not count
- * alone, accepts them before VEX, and takes AMD's view of near branches with 66 and far ones with REX.W.
+ * alone, and accepts prefixes that an opcode must not have.
  */
-function readsDifferently({ bytes, mnemonic }: ObjdumpInstruction): boolean {
-  const [first = 0] = bytes;
-  if (first === 0x9b) return bytes.length > 1;
-  if (mnemonic.startsWith('rex')) return true;
+function readsDifferently({ bytes, prefixes, mnemonic }: ObjdumpInstruction, isUnknown: boolean): boolean {
   const opcode = bytes.findIndex(byte => !isPrefix(byte));
-  if ((first & 0xf0) === 0x40 && [0xc4, 0xc5, 0x62].includes(bytes[opcode] ?? 0)) return true;
-  return /^(jmp|call)w?$/.test(mnemonic) && opcode > 0;
+  if (bytes[opcode] === 0x9b) return opcode < bytes.length - 1;
+  if (mnemonic.startsWith('rex')) return true;
+  return (
+    isUnknown && (/data16|rep/.test(prefixes) || (opcode > 0 && VECTOR_PREFIXES.includes(bytes[opcode] ?? 0)))
+  );
 }
+
+const VECTOR_PREFIXES = [0xc4, 0xc5, 0x62];
 
 const isPrefix = (byte: number): boolean =>
   (byte & 0xf0) === 0x40 || [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3].includes(byte);
@@ -77,7 +81,7 @@ export function disagreement(
   cpu: CpuContext,
 ): string | undefined {
   const found = disagreementOn(ours, theirs, cpu);
-  return found !== undefined && readsDifferently(theirs) ? undefined : found;
+  return found !== undefined && readsDifferently(theirs, found === 'unknown') ? undefined : found;
 }
 
 function disagreementOn(
@@ -105,7 +109,8 @@ function disagreementOn(
 }
 
 function agree(range: Range, operand: ObjdumpOperand, mnemonic: string): boolean {
-  if (operand.bytes !== undefined && operand.bytes !== range.bytes) return false;
+  if (operand.bytes !== undefined && operand.bytes !== range.bytes)
+    if (operand.bytes > range.bytes || !superset.test(mnemonic)) return false;
   return otherAddress.test(mnemonic) || range.start === operand.address;
 }
 

@@ -1,5 +1,8 @@
 /** Runs objdump (binutils) and understands what it prints about memory operands, in Intel syntax. */
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { CpuContext } from '../../../../../vmm/arch/x86_64/decode/cpu-context.ts';
 import { wordsOf } from './sample-cpu.ts';
@@ -7,7 +10,8 @@ import { wordsOf } from './sample-cpu.ts';
 export interface ObjdumpInstruction {
   readonly address: bigint;
   readonly bytes: Uint8Array;
-  /** Without prefixes. */
+  /** Those that objdump prints as words: most do not belong to the instruction. */
+  readonly prefixes: string;
   readonly mnemonic: string;
   readonly operands: string;
 }
@@ -15,21 +19,61 @@ export interface ObjdumpInstruction {
 const PREFIXES =
   /^(?:(?:lock|rep|repz|repnz|bnd|notrack|xacquire|xrelease|data16|data32|addr16|addr32|rex(?:\.[WRXB]+)?|[c-gs]s|\{\w+\})\s+)+/;
 
-/** Disassembles with `arguments` (a file, or raw code and its mode); yields nothing for what objdump calls bad. */
+/** Disassembles what `options` say: a file, or raw code and its mode. Leaves out what objdump calls bad. */
 export async function* disassemble(...options: string[]): AsyncGenerator<ObjdumpInstruction> {
-  const args = ['-M', 'intel', '-w', '--insn-width=16', ...options];
-  const child = spawn('objdump', args, {
+  for await (const line of linesOf(options)) {
+    const instruction = parseLine(line);
+    if (instruction !== undefined) yield instruction;
+  }
+}
+
+const SLOT_BYTES = 32;
+const NOP = 0x90;
+
+/**
+ * Disassembles single encodings of at most 14 bytes, which are followed by as many 66 as they may want for an immediate;
+ * yields those that are instructions.
+ */
+export async function* disassembleEach(
+  encodings: readonly (readonly number[])[],
+  mode: 16 | 32 | 64,
+): AsyncGenerator<ObjdumpInstruction> {
+  const folder = mkdtempSync(join(tmpdir(), 'tsvmm-objdump-'));
+  try {
+    const code = new Uint8Array(encodings.length * SLOT_BYTES).fill(0x66);
+    for (const [i, encoding] of encodings.entries()) {
+      code.set(encoding, i * SLOT_BYTES);
+      // What is left of the slot is data16 prefixes, which these NOPs end.
+      code.fill(NOP, i * SLOT_BYTES + 22, (i + 1) * SLOT_BYTES);
+    }
+    const file = join(folder, 'code');
+    writeFileSync(file, code);
+    const machine = { 16: 'i8086', 32: 'i386', 64: 'i386:x86-64' }[mode];
+    for await (const line of linesOf(['-D', '-b', 'binary', '-m', machine, file])) {
+      if (!/^ *[0-9a-f]*[02468ace]?0:/.test(line)) continue;
+      const instruction = parseLine(line);
+      if (instruction !== undefined && instruction.address % BigInt(SLOT_BYTES) === 0n) yield instruction;
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function linesOf(options: readonly string[]): AsyncIterable<string> {
+  const child = spawn('objdump', ['-M', 'intel,intel64', '-w', '--insn-width=16', ...options], {
     stdio: ['ignore', 'pipe', 'ignore'],
     env: { ...process.env, LC_ALL: 'C' },
   });
-  for await (const line of createInterface({ input: child.stdout })) {
-    const [, address, hex = '', text = ''] = /^ *([0-9a-f]+):\t((?:[0-9a-f]{2} )+) *\t(.*)$/.exec(line) ?? [];
-    if (address === undefined || text.includes('(bad)') || text.startsWith('.byte')) continue;
-    const plain = text.replace(PREFIXES, '');
-    const [, mnemonic = '', operands = ''] = /^(\S+)\s*([^#<]*)/.exec(plain) ?? [];
-    const bytes = Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
-    yield { address: BigInt(`0x${address}`), bytes, mnemonic, operands: operands.trim() };
-  }
+  return createInterface({ input: child.stdout });
+}
+
+function parseLine(line: string): ObjdumpInstruction | undefined {
+  const [, address, hex = '', text = ''] = /^ *([0-9a-f]+):\t((?:[0-9a-f]{2} )+) *\t(.*)$/.exec(line) ?? [];
+  if (address === undefined || /[({]bad[)}]/.test(text) || text.startsWith('.byte')) return undefined;
+  const prefixes = PREFIXES.exec(text)?.[0] ?? '';
+  const [, mnemonic = '', operands = ''] = /^(\S+)\s*([^#<]*)/.exec(text.slice(prefixes.length)) ?? [];
+  const bytes = Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
+  return { address: BigInt(`0x${address}`), bytes, prefixes, mnemonic, operands: operands.trim() };
 }
 
 export interface ObjdumpOperand {
