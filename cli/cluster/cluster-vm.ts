@@ -59,6 +59,11 @@ export class ClusterVm extends EventEmitter<ClusterVmEvents> {
     return this.machine.stats;
   }
 
+  /** Counters of the latest snapshot's copy-on-write: cow_faults, vmm_write_saves, ... */
+  get cow(): Readonly<Record<string, number>> {
+    return this.machine.cow?.state.counters ?? {};
+  }
+
   /** From start() until the guest had booted; undefined before. */
   get boot_ms(): number | undefined {
     return this.bootTime_ms;

@@ -7,6 +7,8 @@ import type { ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
 export interface ClusterMachine extends EventEmitter<{ console: [Uint8Array]; exit: [MachineExit] }> {
   readonly state: MachineState;
   readonly stats: MachineStats;
+  /** Who saved memory in the latest snapshot. */
+  readonly cow?: { readonly state: { readonly counters: Readonly<Record<string, number>> } };
   start(): void;
   pause(): Promise<void>;
   resume(): void;

@@ -50,6 +50,8 @@ export interface VmStats {
   readonly name: string;
   readonly state: MachineState;
   readonly vcpus: readonly VcpuCounters[];
+  /** Counters of the latest snapshot's copy-on-write: cow_faults, vmm_write_saves, ... */
+  readonly cow: Readonly<Record<string, number>>;
   readonly consoleDroppedBytes: number;
   readonly lostLogLines: number;
   readonly reports: readonly BenchReport[];
@@ -104,6 +106,7 @@ const statsOf = (vm: ClusterVm): VmStats => ({
   name: vm.name,
   state: vm.state,
   vcpus: vm.stats.vcpus,
+  cow: vm.cow,
   consoleDroppedBytes: vm.stats.consoleDroppedBytes,
   lostLogLines: vm.console.log.lostLines,
   reports: [...vm.reports.values()],

@@ -13,8 +13,8 @@ export function statsTables(before: ClusterStats, after: ClusterStats): string {
   const tables = [
     vmTable(before, after, seconds),
     workloadTable(before, after),
-    deviceTable('NETWORK', before.networks, after.networks, seconds),
-    deviceTable('DISK', before.disks, after.disks, seconds),
+    deviceTable('PORT', portColumns, portsOf(before), portsOf(after), seconds),
+    deviceTable('DISK', diskColumns, disksOf(before), disksOf(after), seconds),
   ];
   return [head, ...tables.filter(text => text !== '')].join('\n\n');
 }
@@ -30,10 +30,11 @@ function vmTable(before: ClusterStats, after: ClusterStats, seconds: number): st
       perSecond(sum('pioExits')),
       perSecond(sum('mmioExits')),
       perSecond(sum('interruptions')),
+      perSecond(({ cow }) => (cow.cow_faults ?? 0) + (cow.vmm_write_saves ?? 0)),
       String(vm.consoleDroppedBytes),
     ];
   });
-  const headings = ['VM', 'STATE', 'VCPUS', 'PIO/S', 'MMIO/S', 'KICKS/S', 'CONSOLE LOST'];
+  const headings = ['VM', 'STATE', 'VCPUS', 'PIO/S', 'MMIO/S', 'KICKS/S', 'COW/S', 'CONSOLE LOST'];
   return styledTable(headings, rows, { align: rightFrom(2, headings.length) });
 }
 
@@ -69,28 +70,66 @@ function opsRate(old: BenchReport, now: BenchReport): string {
   return seconds > 0 ? rate(Number(old.ops), Number(now.ops), seconds) : '-';
 }
 
-/** One row per network or disk, one column per counter. */
+/** A column: its heading, the counters that it adds up, and whether these are bytes. */
+type Column = readonly [heading: string, counters: readonly string[], unit?: 'bytes'];
+
+const portColumns: readonly Column[] = [
+  ['TX FRAMES/S', ['sent_frames']],
+  ['TX/S', ['sent_bytes'], 'bytes'],
+  ['RX FRAMES/S', ['received_frames']],
+  ['RX/S', ['received_bytes'], 'bytes'],
+  ['HELD/S', ['held_frames']],
+  ['LOST/S', ['impaired_frames', 'overflow_frames', 'delay_overflow_frames', 'marker_dropped_frames']],
+  ['REFUSED/S', ['malformed_frames', 'oversize_frames', 'refused_frames']],
+];
+
+const diskColumns: readonly Column[] = [
+  ['READS/S', ['read_count']],
+  ['READ/S', ['read_bytes'], 'bytes'],
+  ['WRITES/S', ['write_count']],
+  ['WRITTEN/S', ['write_bytes'], 'bytes'],
+  ['FLUSHES/S', ['flush_count']],
+  ['ERRORS/S', ['error_count']],
+];
+
+/** One row per port or disk. */
 function deviceTable(
   heading: string,
-  before: Readonly<Record<string, unknown>>,
-  after: Readonly<Record<string, unknown>>,
+  columns: readonly Column[],
+  before: ReadonlyMap<string, Counters>,
+  after: ReadonlyMap<string, Counters>,
   seconds: number,
 ): string {
-  const entries = Object.entries(after) as [string, Counters][];
-  const [first] = entries;
-  if (first === undefined) return '';
-  const keys = Object.keys(first[1]).filter(key => typeof first[1][key] === 'number');
-  const rows = entries.map(([name, counters]) => {
-    const old = (before[name] ?? {}) as Counters;
-    return [name, ...keys.map(key => rate(old[key] as number | undefined, Number(counters[key]), seconds))];
+  if (after.size === 0) return '';
+  const rows = [...after].map(([name, counters]) => {
+    const old = before.get(name);
+    const cells = columns.map(([, keys, unit]) => {
+      const total = (from: Counters) => keys.reduce((sum, key) => sum + Number(from[key] ?? 0), 0);
+      return rate(old && total(old), total(counters), seconds, unit);
+    });
+    return [name, ...cells];
   });
-  const headings = [heading, ...keys.map(key => `${key.toUpperCase()}/S`)];
+  const headings = [heading, ...columns.map(([name]) => name)];
   return styledTable(headings, rows, { align: rightFrom(1, headings.length) });
 }
 
-function rate(before: number | undefined, after: number, seconds: number): string {
+/** The ports of all networks, as "network vm/nic". */
+const portsOf = ({ networks }: ClusterStats): Map<string, Counters> =>
+  new Map(
+    Object.entries(networks).flatMap(([network, ports]) =>
+      Object.entries(ports as Readonly<Record<string, Counters>>).map(
+        ([port, counters]): [string, Counters] => [`${network} ${port}`, counters],
+      ),
+    ),
+  );
+
+const disksOf = ({ disks }: ClusterStats) => new Map(Object.entries(disks) as [string, Counters][]);
+
+function rate(before: number | undefined, after: number, seconds: number, unit?: 'bytes'): string {
   if (before === undefined || !Number.isFinite(after - before)) return '-';
-  const value = (after - before) / seconds;
+  // Some counters begin anew with each snapshot.
+  const value = (after >= before ? after - before : after) / seconds;
+  if (unit === 'bytes') return humanSize(value);
   return value >= 100 || value === 0 ? value.toFixed(0) : value.toPrecision(2);
 }
 
