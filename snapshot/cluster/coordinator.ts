@@ -34,7 +34,9 @@ interface Queued {
 export class Coordinator {
   private readonly options: CoordinatorOptions;
   private readonly members: Set<VmName>;
+  /** VMs that want to be let in, and VMs that have been, but are not plugged in yet. */
   private readonly joining = new Set<VmName>();
+  private readonly admitted = new Set<VmName>();
   private readonly queue: Queued[] = [];
   private lastEpoch: number;
   private lastRequestId = Number.NEGATIVE_INFINITY;
@@ -84,11 +86,15 @@ export class Coordinator {
         this.abortRequested(input.id, now_us);
         break;
       case 'vm-joining':
-        if (!this.members.has(input.vm)) this.joining.add(input.vm);
+        if (!this.members.has(input.vm) && !this.admitted.has(input.vm)) this.joining.add(input.vm);
+        break;
+      case 'vm-joined':
+        if (this.admitted.delete(input.vm)) this.members.add(input.vm);
         break;
       case 'vm-left':
         this.members.delete(input.vm);
         this.joining.delete(input.vm);
+        this.admitted.delete(input.vm);
         this.attempt?.vmLeft(input.vm, input.failure, now_us);
         break;
       case 'switch-died':
@@ -136,7 +142,8 @@ export class Coordinator {
     for (;;) {
       if (this.attempt?.hasEnded) this.attempt = undefined;
       if (this.attempt === undefined || this.attempt.admitsVms) this.admit();
-      if (this.attempt !== undefined) return;
+      // A VM that is let in gets the epoch of now: it must be there before that can change.
+      if (this.attempt !== undefined || this.admitted.size > 0) return;
       const next = this.queue.shift();
       if (next === undefined) return;
       const obstacle = this.obstacleToBegin();
@@ -147,7 +154,7 @@ export class Coordinator {
 
   private admit(): void {
     for (const vm of this.joining) {
-      this.members.add(vm);
+      this.admitted.add(vm);
       this.commands.push({ kind: 'admit-vm', vm, epoch: this.lastEpoch });
     }
     this.joining.clear();

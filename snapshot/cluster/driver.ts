@@ -88,7 +88,7 @@ export class SnapshotDriver<Image extends SnapshotImage> {
     });
   }
 
-  /** The epoch that a port which is plugged in now must start with is told by join() alone; this is for display. */
+  /** For display: the epoch that a port must start in is told by join() alone. */
   get epoch(): number {
     return this.coordinator.epoch;
   }
@@ -109,16 +109,27 @@ export class SnapshotDriver<Image extends SnapshotImage> {
     return result.finally(() => signal?.removeEventListener('abort', abort));
   }
 
-  /** Takes a VM into the cluster; settles, with the epoch its ports must start in, when it may be plugged in. */
-  join(vm: ClusterVm<Image>): Promise<number> {
-    if (this.vms.has(vm.name)) {
-      return Promise.reject(new TsvmmError('TSVMM_E_CONFLICT', `VM "${vm.name}" is in the cluster already`));
+  /**
+   * Takes a VM into the cluster. Calls `plug` with the epoch in which its ports must start, as soon as that disturbs no
+   * snapshot; no snapshot begins until it has settled. Rejects when `plug` does, and the VM is not in the cluster then.
+   */
+  join(vm: ClusterVm<Image>, plug: (epoch: number) => Promise<void>): Promise<void> {
+    const { name } = vm;
+    if (this.vms.has(name)) {
+      return Promise.reject(new TsvmmError('TSVMM_E_CONFLICT', `VM "${name}" is in the cluster already`));
     }
     this.addVm(vm);
-    return new Promise(resolve => {
-      this.admissions.set(vm.name, resolve);
-      this.feed({ kind: 'vm-joining', vm: vm.name });
+    const admission = new Promise<number>(resolve => {
+      this.admissions.set(name, resolve);
+      this.feed({ kind: 'vm-joining', vm: name });
     });
+    return admission.then(plug).then(
+      () => this.feed({ kind: 'vm-joined', vm: name }),
+      error => {
+        this.leave(name, error);
+        throw error;
+      },
+    );
   }
 
   /** The VM has ended, for `reason`. An attempt that still needs it fails. */

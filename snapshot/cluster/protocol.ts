@@ -59,6 +59,8 @@ export type Input =
   | { readonly kind: 'abort-requested'; readonly id: number }
   /** From the cluster's life. */
   | { readonly kind: 'vm-joining'; readonly vm: VmName }
+  /** Reply to `admit-vm`: its ports are plugged in. */
+  | { readonly kind: 'vm-joined'; readonly vm: VmName }
   | { readonly kind: 'vm-left'; readonly vm: VmName; readonly failure: SerializedError }
   | { readonly kind: 'switch-died'; readonly failure: SerializedError }
   /** Replies to commands. */
@@ -120,7 +122,7 @@ export type Command =
   /** The VM runs on undisturbed, its files are closed. Also while a cut or a save is under way. */
   | { readonly kind: 'abort-vm'; readonly epoch: number; readonly vm: VmName }
   | { readonly kind: 'discard-image'; readonly epoch: number }
-  /** The VM may be plugged in, its ports at this epoch. */
+  /** The VM is to be plugged in, its ports at this epoch; no attempt begins until that is done. */
   | { readonly kind: 'admit-vm'; readonly vm: VmName; readonly epoch: number }
   | { readonly kind: 'report'; readonly event: SnapshotEvent };
 

@@ -343,11 +343,20 @@ test('refuses a name that is being taken, a full queue, and a cluster without VM
   assert.is(empty.failureOf(0)?.code, 'TSVMM_E_CONFLICT');
 });
 
-test('lets a VM join between snapshots, at the epoch that all are in', () => {
+test('lets a VM join between snapshots, at the epoch that all are in, and begins none until it is there', () => {
   const bench = new Bench({ epoch: 3 });
   assert.equal(bench.feed({ kind: 'vm-joining', vm: 'c' }), ['admit-vm c']);
-  bench.request();
+  assert.equal(bench.feed({ kind: 'vm-joining', vm: 'c' }), []);
+  assert.equal(bench.request(), []);
+  assert.equal(bench.feed({ kind: 'vm-joined', vm: 'c' }), ['open-image']);
   assert.equal(bench.feedAll(4, 'image-ready').slice(1), ['prepare-vm a', 'prepare-vm b', 'prepare-vm c']);
+});
+
+test('does not wait for a VM that was let in and left', () => {
+  const bench = new Bench();
+  bench.feed({ kind: 'vm-joining', vm: 'c' });
+  bench.request();
+  assert.equal(bench.feed({ kind: 'vm-left', vm: 'c', failure }), ['open-image']);
 });
 
 test('lets a VM join during a snapshot when its channels are recorded, and not into it', () => {

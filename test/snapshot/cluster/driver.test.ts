@@ -247,26 +247,39 @@ test('snapshot(): an image that is still being made when it is given up is disca
 test('join(): the VM is let in at the epoch of the others, and is part of the next snapshot', async () => {
   const { world, clock, driver, snapshot } = setUp();
   await snapshot('s1');
-  assert.is(await driver.join(fakeVm('c', world, clock)), 1);
+  const epochs: number[] = [];
+  const plug = async (epoch: number) => void epochs.push(epoch);
+  await driver.join(fakeVm('c', world, clock), plug);
+  assert.equal(epochs, [1]);
   const timeline = await snapshot('s2');
   assert.equal(
     timeline.vms.map(vm => vm.name),
     ['a', 'b', 'c'],
   );
-  assert.is((await rejection(driver.join(fakeVm('c', world, clock)))).code, 'TSVMM_E_CONFLICT');
+  assert.is((await rejection(driver.join(fakeVm('c', world, clock), plug))).code, 'TSVMM_E_CONFLICT');
 });
 
 test('join(): during a snapshot, waits until that does not concern it, and is no part of it', async () => {
   const { world, clock, driver, snapshot } = setUp();
   world.hanging = 'save a';
   const result = snapshot('s1');
-  const joined = driver.join(fakeVm('c', world, clock));
-  assert.is(await joined, 1);
+  await driver.join(fakeVm('c', world, clock), async epoch => assert.is(epoch, 1));
   world.release();
   assert.equal(
     (await result).vms.map(vm => vm.name),
     ['a', 'b'],
   );
+});
+
+test('join(): a VM that cannot be plugged in is not in the cluster, and snapshots go on', async () => {
+  const { world, clock, driver, snapshot } = setUp();
+  const joining = driver.join(fakeVm('c', world, clock), async () => {
+    await settle();
+    throw new TsvmmError('TSVMM_E_NET', 'no such network');
+  });
+  const result = snapshot('s1');
+  assert.is((await rejection(joining)).code, 'TSVMM_E_NET');
+  assert.is((await result).vms.length, 2);
 });
 
 test.run();

@@ -171,6 +171,7 @@ export class World {
       port.isPlugged = true;
     }
     this.start(vm);
+    this.control.tell({ kind: 'vm-joined', vm: `vm${vm}` });
   }
 
   private start(vm: number): void {
