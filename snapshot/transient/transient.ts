@@ -1,13 +1,13 @@
 import { TsvmmError } from '../../vmm/errors.ts';
 import type { Machine } from '../../vmm/machine.ts';
-import { alignDown, PAGE_SIZE } from '../../vmm/memory/address.ts';
 import { CowCounter } from '../../vmm/memory/cow-state.ts';
-import { HOLE_END, HOLE_START } from '../../vmm/memory/layout.ts';
+import { ramOffsetOf } from '../../vmm/memory/layout.ts';
 import { VcpuState } from '../../vmm/vcpu/control-block.ts';
 import { monotonic_us } from '../../vmm/vcpu/monotonic.ts';
 import type { CopyPool } from '../cow/copy-pool.ts';
 import type { CowMechanism } from '../cow/mechanism.ts';
 import { VmCapture } from './capture.ts';
+import { EagerSet } from './eager-set.ts';
 
 /** A disk, as the pause needs it: constant time, everything that takes longer was prepared before. */
 export interface FreezableDisk {
@@ -40,11 +40,6 @@ const STOPPED = (1 << VcpuState.STOPPED) | (1 << VcpuState.CAPTURED);
 const CAPTURED = 1 << VcpuState.CAPTURED;
 const AWAKE = (1 << VcpuState.RUNNING) | (1 << VcpuState.PARKED) | (1 << VcpuState.ENDED);
 
-/** MSRs that hold the gpa of a page which KVM writes from the kernel, past write-protection. */
-const KVM_WRITTEN_MSRS: ReadonlySet<number> = new Set([
-  0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04,
-]);
-
 /** The steps of a pause, in the only order that is right. */
 const steps = ['idle', 'stopped', 'locked', 'frozen', 'armed', 'captured', 'unlocked'] as const;
 type Step = (typeof steps)[number];
@@ -59,6 +54,7 @@ export class TransientSnapshot {
   private readonly mechanism: CowMechanism;
   private readonly pool: CopyPool;
   private readonly disks: readonly FreezableDisk[];
+  private readonly eagerSet: EagerSet;
   private step: Step = 'idle';
   /** For tests: called when all is frozen, before anything runs again. */
   whileFrozen: (() => void) | undefined;
@@ -74,6 +70,7 @@ export class TransientSnapshot {
     this.pool = pool;
     this.disks = disks;
     this.capture = new VmCapture(machine);
+    this.eagerSet = new EagerSet(machine);
   }
 
   /**
@@ -167,19 +164,11 @@ export class TransientSnapshot {
     }
   }
 
-  /** The pages that KVM itself writes: they must not stay protected, for it would fail silently. */
   private saveEagerly(): void {
-    const { machine } = this;
     const { chunkSize } = this.pool;
-    const chunks = new Set<number>();
-    for (const slab of machine.slabs) {
-      for (const { index, data } of slab.msrValues) {
-        if (!KVM_WRITTEN_MSRS.has(index) || data === 0n) continue;
-        const page = alignDown(Number(data & 0xffffffffffffn), PAGE_SIZE);
-        const offset = page < HOLE_START ? page : page - (HOLE_END - HOLE_START);
-        if (offset < machine.ram.length) chunks.add(Math.floor(offset / chunkSize));
-      }
-    }
-    for (const chunk of chunks) machine.cow.save(chunk, CowCounter.chunks_eager);
+    const { cow } = this.machine;
+    this.eagerSet.forEach(page => {
+      cow.save(Math.floor(ramOffsetOf(page) / chunkSize), CowCounter.chunks_eager);
+    });
   }
 }

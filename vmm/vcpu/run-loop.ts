@@ -1,8 +1,10 @@
 import type { Platform } from '../devices/platform.ts';
 import { errno } from '../ffi/errno.ts';
-import { ExitReason, IO_OUT } from '../kvm/constants.ts';
+import { memcpy } from '../ffi/libc.ts';
+import { ExitReason, InternalError, IO_OUT } from '../kvm/constants.ts';
 import { kvmRun } from '../kvm/layouts.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
+import { type Gpa, gpa, hvaOffset } from '../memory/address.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { CoalescedRing } from './coalesced-ring.ts';
 import { type VcpuControlBlock, VcpuRequest, VcpuState } from './control-block.ts';
@@ -119,9 +121,13 @@ export class RunLoop {
       case ExitReason.IRQ_WINDOW_OPEN:
       case ExitReason.INTR:
         return;
-      default:
-        throw exitError(this.vcpu, this.memory, 0);
+      case ExitReason.INTERNAL_ERROR:
+        // So ends a locked operation on write-protected RAM that KVM emulates; it is made again on entry.
+        if (this.shared.getUint32(run['internal.suberror'], true) !== InternalError.EMULATION) break;
+        if (this.faults.resolve()) return;
+        break;
     }
+    throw exitError(this.vcpu, this.memory, 0);
   }
 
   private handlePio(): void {
@@ -143,9 +149,21 @@ export class RunLoop {
       shared.getUint32(run['mmio.phys_addr'], true) +
       shared.getUint32(run['mmio.phys_addr'] + 4, true) * 2 ** 32;
     const size = shared.getUint32(run['mmio.len'], true);
-    if (shared.getUint8(run['mmio.is_write']) !== 0)
+    if (shared.getUint8(run['mmio.is_write']) === 0) {
+      platform.mmio.read(address, size, shared, run['mmio.data']);
+    } else if (this.memory.contains(gpa(address), size)) {
+      this.writeRam(gpa(address), size);
+    } else {
       platform.mmio.write(address, size, shared, run['mmio.data']);
-    else platform.mmio.read(address, size, shared, run['mmio.data']);
+    }
+  }
+
+  /**
+   * A KVM that emulates kernel code takes write-protected RAM for a device, and leaves the write to us. memcpy moves
+   * the 1, 2, 4 or 8 bytes of an access at once, so other vCPUs see all of them or none.
+   */
+  private writeRam(address: Gpa, size: number): void {
+    memcpy(this.memory.hostRangeForWrite(address, size), hvaOffset(this.vcpu.run, run['mmio.data']), size);
   }
 
   private drainCoalescedWrites(): void {
