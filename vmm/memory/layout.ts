@@ -11,6 +11,10 @@ export interface RamRegion {
   readonly ramOffset: number;
 }
 
+/** Where an address that is RAM lies in the one host mapping. */
+export const ramOffsetOf = (address: Gpa): number =>
+  address < HOLE_START ? address : address - (HOLE_END - HOLE_START);
+
 /** Where `length` bytes of RAM appear in the guest: below the hole, and the rest above it. */
 export function ramRegions(length: number): RamRegion[] {
   const low: RamRegion = { start: gpa(0), length: Math.min(length, HOLE_START), ramOffset: 0 };

@@ -1,9 +1,12 @@
+import { FaultCandidates } from '../arch/x86_64/fault-candidates.ts';
 import { SyncRegs } from '../kvm/constants.ts';
 import { kvmRun } from '../kvm/layouts.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
+import type { Gpa } from '../memory/address.ts';
 import { CopyOnWrite } from '../memory/copy-on-write.ts';
 import { CowCounter } from '../memory/cow-state.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import { ramOffsetOf } from '../memory/layout.ts';
 import type { RamDescriptor } from '../memory/ram.ts';
 
 /** Faults without progress before all protected memory is saved at once. */
@@ -19,13 +22,16 @@ const BAFFLEMENT = 8;
  */
 export class FaultResolver {
   private readonly cow: CopyOnWrite;
+  private readonly candidates: FaultCandidates;
   private fruitless = 0;
   private baffled = 0;
 
-  constructor(vcpu: Vcpu, _memory: GuestMemory, ram: RamDescriptor) {
+  constructor(vcpu: Vcpu, memory: GuestMemory, ram: RamDescriptor) {
     this.cow = new CopyOnWrite(ram.cow, ram.address, ram.length);
     // The kernel leaves the registers in kvm_run at every exit (KVM_CAP_SYNC_REGS); measured, it costs nothing there.
-    vcpu.shared.setBigUint64(kvmRun.offsets.kvm_valid_regs, BigInt(SyncRegs.REGS | SyncRegs.SREGS), true);
+    const run = kvmRun.at(vcpu.shared.buffer, vcpu.shared.byteOffset);
+    run.kvm_valid_regs = BigInt(SyncRegs.REGS | SyncRegs.SREGS);
+    this.candidates = new FaultCandidates(memory, run['s.regs.regs'], run['s.regs.sregs']);
   }
 
   /** True when the vCPU may enter the guest again; false when the fault has nothing to do with protection. */
@@ -44,7 +50,31 @@ export class FaultResolver {
   }
 
   private saveCandidates(): boolean {
-    return false;
+    const { candidates } = this;
+    candidates.collectInstruction();
+    const instruction = candidates.list.count;
+    if (this.saveListed(0)) return true;
+    candidates.collectDelivery();
+    return this.saveListed(instruction);
+  }
+
+  /**
+   * Saves listed pages from the index `first` on, but no less likely ones once some of a kind were protected: should
+   * those not have been it, the next fault finds them out of the way.
+   */
+  private saveListed(first: number): boolean {
+    const { list } = this.candidates;
+    let progress = false;
+    for (let i = first; i < list.count; i++) {
+      if (progress && list.kinds[i] !== list.kinds[i - 1]) break;
+      if (this.savePage(list.pages[i] as Gpa)) progress = true;
+    }
+    return progress;
+  }
+
+  private savePage(page: Gpa): boolean {
+    const chunk = Math.floor(ramOffsetOf(page) / this.cow.state.chunkSize);
+    return this.cow.save(chunk, CowCounter.cow_faults);
   }
 
   private saveAll(): void {
