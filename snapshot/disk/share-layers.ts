@@ -2,6 +2,7 @@ import { link } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TsvmmError } from '../../vmm/errors.ts';
 import { copyLayer } from './copy-layer.ts';
+import { corrupt } from './corrupt.ts';
 import type { DiskDescription, LayerDescription } from './description.ts';
 import { syncFolder } from './durable-files.ts';
 import { LayerState } from './layer-format.ts';
@@ -38,8 +39,7 @@ export async function shareLayers(
 async function shareFile(from: string, to: string): Promise<void> {
   const layer = openLayer(from, false);
   layer.close();
-  if (layer.state !== LayerState.FROZEN)
-    throw new TsvmmError('TSVMM_E_INTERNAL', `${from} is shared before it was sealed`);
+  if (layer.state !== LayerState.FROZEN) throw corrupt(from, 'not a frozen layer');
   try {
     await link(from, to);
   } catch (cause) {

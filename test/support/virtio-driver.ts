@@ -13,12 +13,14 @@ import { alignUp, type Gpa, gpa, gpaOffset, HUGE_PAGE_SIZE } from '../../vmm/mem
 import { GuestMemory } from '../../vmm/memory/guest-memory.ts';
 import { allocateRam, type Ram } from '../../vmm/memory/ram.ts';
 
+/** Page 0 stays free, so that 0 is never a valid address. */
+const FIRST_ADDRESS = 4096;
+
 /** Guest RAM and a simple allocator over it. */
 export class FakeGuest {
   readonly ram: Ram;
   readonly memory: GuestMemory;
-  /** Page 0 stays free, so that 0 is never a valid address. */
-  private next = 4096;
+  private next = FIRST_ADDRESS;
 
   constructor(length = 2 * HUGE_PAGE_SIZE, ram = allocateRam(length, { hugePages: false })) {
     this.ram = ram;
@@ -27,22 +29,19 @@ export class FakeGuest {
 
   allocate(length: number, alignment = 16): Gpa {
     const at = alignUp(this.next, alignment);
+    if (at + length > this.ram.length) throw new Error('the fake guest is out of memory');
     this.next = at + length;
-    if (this.next > this.ram.length) throw new Error('the fake guest is out of memory');
     return gpa(at);
   }
 
-  /** Forgets all allocations and what was in them. */
-  rewind(): void {
-    this.memory.copyIn(gpa(0), new Uint8Array(Math.min(this.next, this.ram.length)));
-    this.next = 4096;
-  }
-
-  /** Where the next allocation begins at the earliest; going back there frees all that came after. */
+  /** Where the next allocation begins at the earliest. */
   get mark(): number {
     return this.next;
   }
-  rewind(mark: number): void {
+
+  /** Forgets all allocations since `mark` was read, and what was in them. */
+  rewind(mark = FIRST_ADDRESS): void {
+    this.memory.copyIn(gpa(mark), new Uint8Array(this.next - mark));
     this.next = mark;
   }
 
