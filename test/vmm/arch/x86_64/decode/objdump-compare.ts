@@ -3,46 +3,17 @@ import { type MemoryOperands, OperandFlag } from '../../../../../vmm/arch/x86_64
 import { memoryOperands, type ObjdumpInstruction, type ObjdumpOperand } from './objdump.ts';
 import { type Range, rangesOf, textOf } from './ranges.ts';
 
+/** A pattern for mnemonics, written with spaces between the alternatives. */
+function anyOf(...words: string[]): RegExp {
+  return new RegExp(`^(?:${words.join(' ').replaceAll(' ', '|')})$`);
+}
+
 /** In Intel syntax the first operand is the destination, except of these. */
-const readsFirst = new RegExp(
-  `^(?:${[
-    ...[
-      'cmp[bwlq]?',
-      'test',
-      'bt',
-      'push\\w?',
-      'call',
-      'jmp',
-      'mul',
-      'imul',
-      'div',
-      'idiv',
-      'cmps\\w?',
-      'xlat',
-      'bound',
-    ],
-    ...[
-      'f(?:add|sub|subr|mul|div|divr|com|comp)',
-      'fi(?:add|sub|subr|mul|div|divr|com|comp)',
-      'fi?ld|fbld|fldcw|fldenv[wd]?',
-    ],
-    ...[
-      'frstor[wd]?',
-      'fxrstor(?:64)?',
-      'xrstors?(?:64)?',
-      'v?ldmxcsr',
-      'l[gil]dt[dw]?|ltr|lmsw|ver[rw]',
-      'clflush(?:opt)?|clwb',
-    ],
-    ...[
-      'v?u?comis[sdh]',
-      'v?ptest|vtestp[sd]',
-      'vmptrld|vmclear|vmxon',
-      'ldtilecfg',
-      'ptwrite',
-      'aes(?:enc|dec)wide\\w+',
-    ],
-  ].join('|')})$`,
+const readsFirst = anyOf(
+  'cmp[bwlq]? test bt push\\w? call jmp i?mul i?div cmps\\w? xlat bound',
+  'fi?(?:add|sub|subr|mul|div|divr|com|comp) fi?ld fbld fldcw fldenv[wd]? frstor[wd]?',
+  'fxrstor(?:64)? xrstors?(?:64)? v?ldmxcsr ldtilecfg l[gil]dt[dw]? ltr lmsw ver[rw] ptwrite',
+  'clflush(?:opt)? clwb v?u?comis[sdh] v?ptest vtestp[sd] vmptrld vmclear vmxon aes(?:enc|dec)wide\\w+',
 );
 const noAccess =
   /^(lea|nop|ud[01]|prefetch\w*|cldemote|invlpg|bnd(?:mk|cl|cu|cn|ldx|stx)|v(?:gather|scatter)pf\w+)$/;

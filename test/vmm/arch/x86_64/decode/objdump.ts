@@ -43,8 +43,8 @@ export async function* disassembleEach(
     const code = new Uint8Array(encodings.length * SLOT_BYTES).fill(0x66);
     for (const [i, encoding] of encodings.entries()) {
       code.set(encoding, i * SLOT_BYTES);
-      // What is left of the slot is data16 prefixes, which these NOPs end.
-      code.fill(NOP, i * SLOT_BYTES + 22, (i + 1) * SLOT_BYTES);
+      // What is left of the slot is data16 prefixes, which a NOP ends.
+      code[(i + 1) * SLOT_BYTES - 1] = NOP;
     }
     const file = join(folder, 'code');
     writeFileSync(file, code);
@@ -116,16 +116,25 @@ const defaultSegment = (expression = ''): string => (/^(e|r)?(bp|sp)\b/.test(exp
 
 function linear(offset: bigint, segment: string, { codeBits, segmentBases }: CpuContext): bigint {
   const number = SEGMENTS.indexOf(segment);
-  const base = wordsOf(segmentBases)[number] as bigint;
+  const base = cachedWords(segmentBases)[number] as bigint;
   if (codeBits !== 64) return BigInt.asUintN(32, offset + base);
   return number >= 4 ? BigInt.asUintN(64, offset + base) : offset;
 }
 
 const REGISTERS = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'];
 
+/** The values of sample CPUs do not change. */
+const wordsCache = new WeakMap<Uint32Array, bigint[]>();
+
+function cachedWords(words: Uint32Array): bigint[] {
+  const values = wordsCache.get(words) ?? wordsOf(words);
+  wordsCache.set(words, values);
+  return values;
+}
+
 /** `rax+rcx*8-0x10`, in the width of its registers. */
 function offsetOf(expression: string, length: number, cpu: CpuContext): bigint | undefined {
-  const registers = wordsOf(cpu.registers);
+  const registers = cachedWords(cpu.registers);
   let offset = 0n;
   let bits: number = cpu.codeBits;
   for (const [, sign, name = '', scale] of expression.matchAll(/([+-]?)(\w+)(?:\*([1248]))?/g)) {
