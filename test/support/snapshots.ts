@@ -1,0 +1,112 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { SnapshotTimeline } from '../../snapshot/cluster/timeline.ts';
+import { SnapshotReader } from '../../snapshot/image/reader.ts';
+import { SnapshotFolder } from '../../snapshot/image/store.ts';
+import { loadEagerly } from '../../snapshot/restore/eager.ts';
+import { loadVmState } from '../../snapshot/restore/load-state.ts';
+import { memorySource } from '../../snapshot/restore/memory-source.ts';
+import type { SaveResult } from '../../snapshot/saver/saver.ts';
+import type { SaverMessage } from '../../snapshot/saver/saver-thread.ts';
+import type { TransientReport } from '../../snapshot/transient/transient.ts';
+import { type VmSaveReport, type VmSnapshotOptions, VmSnapshotter } from '../../snapshot/vm-snapshotter.ts';
+import { IoThread } from '../../vmm/io/io-thread.ts';
+import type { Machine } from '../../vmm/machine.ts';
+import type { MachineSoftware } from '../../vmm/machine-parts.ts';
+import { temporaryFolder } from './temporary.ts';
+
+export interface TakenSnapshot {
+  readonly folder: string;
+  readonly snapshotter: VmSnapshotter;
+  readonly cut: TransientReport;
+  readonly report: VmSaveReport;
+}
+
+/** What happens along the way of a snapshot, for tests to look into it. */
+export interface SnapshotHooks {
+  prepared?(snapshotter: VmSnapshotter): void | Promise<void>;
+  /** Within the pause, when all is captured and RAM is armed. */
+  frozen?(snapshotter: VmSnapshotter): void;
+  /** The VM runs again, nothing is saved yet. */
+  cut?(snapshotter: VmSnapshotter): void | Promise<void>;
+}
+
+/** Takes snapshots of single machines, each into a folder of its own. */
+export class SnapshotRig {
+  readonly folder: string;
+  readonly saver = new IoThread<SaverMessage, SaveResult>(
+    import.meta.url,
+    '../../snapshot/saver/saver-thread',
+  );
+  private epoch = 0;
+
+  constructor(folder = temporaryFolder()) {
+    this.folder = folder;
+  }
+
+  async take(
+    machine: Machine,
+    options: VmSnapshotOptions = { cow: 'mprotect' },
+    hooks: SnapshotHooks = {},
+  ): Promise<TakenSnapshot> {
+    const epoch = ++this.epoch;
+    const name = `s${epoch}`;
+    const store = { cluster: 'test', folder: this.folder, configuration: {} };
+    const image = new SnapshotFolder(store, name, epoch, {
+      method: 'hotsnap',
+      cow: options.cow,
+      filter: 'off',
+    });
+    let snapshotter: VmSnapshotter | undefined;
+    try {
+      snapshotter = await VmSnapshotter.prepare(machine, options, image.writer, this.saver);
+      await hooks.prepared?.(snapshotter);
+      const { transient } = snapshotter;
+      transient.whileFrozen = () => hooks.frozen?.(snapshotter as VmSnapshotter);
+      const cut = snapshotter.cut();
+      await hooks.cut?.(snapshotter);
+      const { manifest, report } = await snapshotter.save();
+      image.addVm({ ...manifest, ports: [], disks: [] });
+      await image.writeChannel({ epoch, frames: [] });
+      await image.publish(emptyTimeline(name, epoch));
+      return { folder: join(this.folder, name), snapshotter, cut, report };
+    } catch (error) {
+      await snapshotter?.abort();
+      await image.discard();
+      throw error;
+    }
+  }
+
+  discard({ folder }: TakenSnapshot): void {
+    rmSync(folder, { recursive: true });
+  }
+
+  async stop(): Promise<void> {
+    await this.saver.stop();
+  }
+}
+
+const emptyTimeline = (name: string, epoch: number): SnapshotTimeline => ({
+  name,
+  epoch,
+  mode: 'off',
+  started_us: 0,
+  cut_skew_us: 0,
+  logical_us: 0,
+  channel_recorded_us: 0,
+  complete_us: 0,
+  frames: { held_count: 0, dropped_count: 0, recorded_count: 0 },
+  vms: [],
+});
+
+/** The only VM of a snapshot, to be put into a new machine of the same shape. */
+export function restored(folder: string, vm = 'vm'): MachineSoftware {
+  return {
+    install: parts => {
+      const reader = new SnapshotReader(folder);
+      const manifest = reader.vm(vm);
+      loadEagerly(memorySource(reader, manifest), parts.ram);
+      loadVmState(reader.state(manifest), parts);
+    },
+  };
+}
