@@ -18,6 +18,8 @@ export interface ToolResult {
   readonly output: string;
 }
 
+/** What a program gets to end after it was asked to. */
+const PATIENCE_MS = 3000;
 const MAXIMUM_OUTPUT_CHARACTERS = 1 << 20;
 
 /**
@@ -37,8 +39,14 @@ export function runTool(
       output = (output + text).slice(-MAXIMUM_OUTPUT_CHARACTERS);
     });
   }
+  const kill = (name: NodeJS.Signals) => {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, name);
+  };
+  // Politely first: programs tidy up what they have half made.
+  let timer: NodeJS.Timeout | undefined;
   const end = () => {
-    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
+    kill('SIGTERM');
+    timer = setTimeout(() => kill('SIGKILL'), PATIENCE_MS);
   };
   signal?.addEventListener('abort', end);
   return new Promise<ToolResult>((resolve, reject) => {
@@ -46,5 +54,8 @@ export function runTool(
       reject(new TsvmmError('TSVMM_E_TOOL_MISSING', `cannot start ${program}`, { cause })),
     );
     child.on('close', code => (signal?.aborted ? reject(signal.reason) : resolve({ code, output })));
-  }).finally(() => signal?.removeEventListener('abort', end));
+  }).finally(() => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', end);
+  });
 }
