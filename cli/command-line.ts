@@ -40,7 +40,9 @@ async function runVerb(name: string, words: readonly string[]): Promise<void> {
   if (entry === undefined) throw unknownVerb(name);
   const [{ Command, CommanderError }, verb] = await Promise.all([import('commander'), entry.load()]);
   try {
-    await createCommand(new Command(`tsvmm ${name}`), entry.summary, verb).parseAsync(words, { from: 'user' });
+    await createCommand(new Command(`tsvmm ${name}`), entry.summary, verb).parseAsync(words, {
+      from: 'user',
+    });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     // Help was asked for, or shown because a sub-verb is missing.
