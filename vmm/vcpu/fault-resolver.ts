@@ -9,9 +9,9 @@ import type { GuestMemory } from '../memory/guest-memory.ts';
 import { ramOffsetOf } from '../memory/layout.ts';
 import type { RamDescriptor } from '../memory/ram.ts';
 
-/** Faults without progress before all protected memory is saved at once. */
+/** Faults in the same place without progress before all protected memory is saved at once. */
 const PATIENCE = 2;
-/** Faults with nothing protected at all before the guest is given up. */
+/** Faults in the same place with nothing protected at all before the guest is given up. */
 const BAFFLEMENT = 8;
 
 /**
@@ -23,6 +23,9 @@ const BAFFLEMENT = 8;
 export class FaultResolver {
   private readonly cow: CopyOnWrite;
   private readonly candidates: FaultCandidates;
+  /** The general registers at this fault and at the one before. */
+  private readonly registers: Uint32Array;
+  private readonly before: Uint32Array;
   private fruitless = 0;
   private baffled = 0;
 
@@ -31,11 +34,16 @@ export class FaultResolver {
     // The kernel leaves the registers in kvm_run at every exit (KVM_CAP_SYNC_REGS); measured, it costs nothing there.
     const run = kvmRun.at(vcpu.shared.buffer, vcpu.shared.byteOffset);
     run.kvm_valid_regs = BigInt(SyncRegs.REGS | SyncRegs.SREGS);
+    const { bytes } = run['s.regs.regs'];
     this.candidates = new FaultCandidates(memory, run['s.regs.regs'], run['s.regs.sregs']);
+    this.registers = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    this.before = new Uint32Array(this.registers.length);
   }
 
   /** True when the vCPU may enter the guest again; false when the fault has nothing to do with protection. */
   resolve(): boolean {
+    // The guest has got on since the last fault: that one was resolved, whoever did it.
+    if (!this.isSamePlace()) this.fruitless = this.baffled = 0;
     if (!this.cow.state.armed) return ++this.baffled <= BAFFLEMENT;
     this.baffled = 0;
     if (this.saveCandidates()) {
@@ -47,6 +55,17 @@ export class FaultResolver {
     this.fruitless = 0;
     this.saveAll();
     return true;
+  }
+
+  private isSamePlace(): boolean {
+    const { registers, before } = this;
+    let same = true;
+    for (let i = 0; i < registers.length; i++) {
+      if (before[i] === registers[i]) continue;
+      before[i] = registers[i] as number;
+      same = false;
+    }
+    return same;
   }
 
   private saveCandidates(): boolean {
