@@ -125,7 +125,7 @@ export class Exchange {
     for (let id = port.backlog.head; id !== NONE; id = port.backlog.head) {
       if (port.isStarved) return false;
       pool.load(id, stored);
-      if (!this.offer(port, stored) && !this.giveUp(port, stored)) return false;
+      if (!this.offer(port, stored)) return false;
       port.stalledSince_us = 0;
       port.backlog.shift();
       pool.release(id);
@@ -186,10 +186,14 @@ export class Exchange {
       port.count(Counter.marker_dropped_frames);
       return true;
     }
-    if (!this.handOver(port, frame)) return false;
+    if (!this.handOver(port, frame) && !this.giveUp(port, frame)) return false;
     if (verdict === Verdict.record) {
       port.count(Counter.recorded_frames);
       markers.record(frame, this.nameOf(frame.sender), port.name);
+      // It was recorded as a whole: segments of it that are left over must not be recorded again.
+      this.leftover.forEach(id => {
+        this.pool.setEpoch(id, port.epoch);
+      });
     }
     return true;
   }

@@ -57,6 +57,10 @@ export class FramePool {
     return this.epochs[id] as number;
   }
 
+  setEpoch(id: number, epoch: number): void {
+    this.epochs[id] = epoch;
+  }
+
   sender(id: number): number {
     return this.senders[id] as number;
   }

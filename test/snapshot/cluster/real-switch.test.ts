@@ -12,8 +12,9 @@ import { SwitchEpochs } from '../../../cli/cluster/epochs/switch-extension.ts';
 import { NET_HEADER_BYTES } from '../../../snapshot/cluster/channel.ts';
 import { FilterMode } from '../../../snapshot/cluster/filter.ts';
 import { PortEpochs } from '../../../snapshot/cluster/port-epochs.ts';
-import { ethernetFrame, type FakeNic, sourceOf } from '../../net/support/fake-nic.ts';
+import { ethernetFrame, type FakeNic, RECEIVE_OFFLOADS, sourceOf } from '../../net/support/fake-nic.ts';
 import { FakeSwitch } from '../../net/support/fake-switch.ts';
+import { counting, netHeader, tcpFrame } from '../../net/support/packets.ts';
 import { Random } from './simulation/random.ts';
 
 const SEEDS = Number(process.env.SEEDS ?? 60);
@@ -250,6 +251,37 @@ test(`keeps the promises of the epoch protocol (${only === undefined ? `${SEEDS}
   }
   console.log(`${total.recorded} frames recorded, ${total.notices} notices`);
   if (only === undefined) assert.ok(total.recorded > SEEDS && total.notices > SEEDS / 2);
+});
+
+test('records a large frame once, also when it is cut up and part of it has to wait', () => {
+  const lan = new FakeSwitch();
+  try {
+    const epochs = new SwitchEpochs(lan.engine, () => {});
+    const a = lan.add({ mac: MAC, name: 'a/net0' });
+    const b = lan.add({ mac: MAC + 1, name: 'b/net0', receiveBuffers: 4, without: RECEIVE_OFFLOADS });
+    const ports = new PortEpochs(lan.table.buffers.epochs);
+    epochs.handle({ kind: 'open', epoch: 1, mode: FilterMode.hold });
+    ports.raise(lan.portOf(b).id, 1);
+    const { frame, tcp } = tcpFrame({ to: b.mac, from: a.mac, payload: counting(20_000) });
+    const offload = { flags: 1, gsoType: 1, gsoSize: 1448, checksumStart: tcp, checksumOffset: 16 };
+    a.send(frame, { header: netHeader(offload) });
+    lan.run();
+    ports.raise(lan.portOf(a).id, 1);
+    assert.is(lan.portOf(b).backlog.length, 10);
+    const { frames } = epochs.handle({ kind: 'drain', epoch: 1 }) as DrainResult;
+    assert.equal(
+      frames.map(({ bytes }) => bytes.length),
+      [NET_HEADER_BYTES + frame.length],
+    );
+    let segments = 0;
+    for (let round = 0; round < 10; round++) {
+      segments += b.receiveAll().length;
+      lan.advance(1_000);
+    }
+    assert.is(segments, 14);
+  } finally {
+    lan.close();
+  }
 });
 
 test.run();
