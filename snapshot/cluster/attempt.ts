@@ -119,10 +119,14 @@ export class Attempt {
     this.beginAbort(failure);
   }
 
-  /** The VM is no more. What it has saved completely stays good: it is a state of the past. */
+  /**
+   * The VM is no more. What it has saved stays good, as a state of the past, once the channels are recorded; before
+   * that, frames on their way to it are lost with it.
+   */
   vmLeft(vm: VmName, failure: SerializedError, now_us: number): void {
     this.gone.add(vm);
-    if (this.mayStillFail(vm)) this.abort(vmFailed(vm, failure), now_us);
+    const isNeeded = this.mayStillFail(vm) || (this.steps.has(vm) && !this.channelIsRecorded);
+    if (isNeeded) this.abort(vmFailed(vm, failure), now_us);
     this.abortingVms.delete(vm);
     this.settleAbort();
   }

@@ -132,7 +132,10 @@ export class SnapshotDriver<Image extends SnapshotImage> {
     );
   }
 
-  /** The VM has ended, for `reason`. An attempt that still needs it fails. */
+  /**
+   * The VM has ended, for `reason`: an attempt that still needs it fails. To be called before its ports are unplugged,
+   * as frames that wait for them belong to the attempt until then.
+   */
   leave(name: VmName, reason: unknown): void {
     this.feed({ kind: 'vm-left', vm: name, failure: serializeError(reason) });
     const vm = this.vms.get(name);

@@ -270,10 +270,18 @@ test('keeps what a VM has saved before it died', () => {
   assert.equal(bench.feedAll(1, 'vm-saved a'), ['publish']);
 });
 
-test('does not wait for the abort of a VM that died after its save', () => {
+test('aborts when a VM dies after its save, but before frames on their way to it are recorded', () => {
   const bench = new Bench();
   bench.toCutting(1);
   bench.feedAll(1, 'vm-cut a', 'vm-cut b', 'vm-saved b');
+  const left = { kind: 'vm-left', vm: 'b', failure } as const;
+  assert.equal(bench.feed(left), ['abort-switch', 'abort-vm a', 'abort-vm b']);
+});
+
+test('does not wait for the abort of a VM that died after its save', () => {
+  const bench = new Bench();
+  bench.toCutting(1);
+  bench.feedAll(1, 'vm-cut a', 'vm-cut b', 'vm-saved b', 'channel-recorded');
   bench.feed({ kind: 'vm-left', vm: 'b', failure });
   bench.feedAll(1, 'vm-failed a');
   assert.equal(bench.feedAll(1, 'switch-aborted', 'vm-aborted a'), ['discard-image']);

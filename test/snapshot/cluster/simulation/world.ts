@@ -156,11 +156,15 @@ export class World {
     }
   }
 
+  /** It stops at once; its ports are unplugged when the coordinator knows. */
   private kill(vm: number): void {
     if (!this.isReachable(vm)) return;
     this.participant(vm).die();
-    this.network.unplug(vm);
-    this.control.tell({ kind: 'vm-left', vm: `vm${vm}`, failure });
+    this.network.lock(vm);
+    this.events.after(this.random.between(1, this.scenario.commandDelay_us), () => {
+      this.control.feed({ kind: 'vm-left', vm: `vm${vm}`, failure });
+      this.network.unplug(vm);
+    });
   }
 
   private admit(vm: number, epoch: number): void {
