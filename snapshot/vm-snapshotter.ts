@@ -117,7 +117,7 @@ export class VmSnapshotter {
     this.phase = 'aborted';
     // Buffers may go only when nobody fills or reads them any more.
     await this.saving?.catch(() => {});
-    while (this.machine.cow.state.copying) await setTimeout(1);
+    while (this.machine.cow.state.isFilling) await setTimeout(1);
     await this.release();
   }
 

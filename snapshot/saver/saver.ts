@@ -38,18 +38,16 @@ export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
   const touched = new Uint8Array(cow.chunkCount);
 
   const workingSet: number[] = [];
+  /** The slot in which the next copy will be found. */
+  let next = 0;
 
-  function writeCopies(): boolean {
-    let any = false;
-    for (let slot = 0; slot < state.slotCount; slot++) {
-      const chunk = state.slotChunk(slot);
-      if (chunk < 0) continue;
-      writer.write(chunk, state.slotAddress(slot), cow.chunkLength(chunk), touched[chunk] === 1);
-      state.freeSlot(slot);
+  function writeCopies(): void {
+    for (let chunk = state.slotChunk(next); chunk >= 0; chunk = state.slotChunk(next)) {
+      writer.write(chunk, state.slotAddress(next), cow.chunkLength(chunk), touched[chunk] === 1);
+      state.freeSlot(next);
+      next = (next + 1) % state.slotCount;
       if (workingSet.length < WORKING_SET_CHUNKS) workingSet.push(chunk);
-      any = true;
     }
-    return any;
   }
 
   const { chunkCount } = cow;
@@ -62,12 +60,17 @@ export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
     // Taken away by a writer meanwhile: what was written may be torn, and its copy will be written over it.
     if (!state.finishSave(chunk)) continue;
     cow.unprotect(chunk);
-    state.release(chunk);
     state.count(CowCounter.chunks_active, 1);
+    state.release(chunk);
   }
-  for (let bell = state.bell; writeCopies() || state.remaining > 0; bell = state.bell) {
+  for (;;) {
     requireArmed(state);
-    if (state.remaining > 0) state.waitForWriters(bell, BELL_WAIT_MS);
+    const { bell } = state;
+    // Looked at first: with nothing left, every copy has been published before.
+    const isLast = state.remaining === 0;
+    writeCopies();
+    if (isLast) break;
+    state.waitForWriters(bell, BELL_WAIT_MS);
   }
 
   const records = writer.records;

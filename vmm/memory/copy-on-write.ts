@@ -57,9 +57,10 @@ export class CopyOnWrite implements WriteGuard {
     // Published before the release, so that the saver cannot find everything released and miss this copy.
     state.publishSlot(slot, chunk);
     this.unprotect(chunk);
-    state.release(chunk);
+    // Counted before the release, which may be the last, after which the counters are read.
     state.count(counter, 1);
     state.countStall(Math.round((performance.now() - started) * 1000));
+    state.release(chunk);
     return true;
   }
 

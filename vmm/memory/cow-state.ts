@@ -23,17 +23,20 @@ const Word = {
   SLOT_COUNT: 7,
   /** Chunks of the epoch not yet RELEASED. */
   REMAINING: 8,
-  /** Counts slots given back and ready ones: threads wait for changes. */
-  SLOTS_FREED: 9,
+  /** Counts the buffers ever asked for in this epoch: they are taken in turn, as a ring. */
+  SLOT_TICKETS: 9,
+  /** Counts published copies: the saver waits for changes. */
   SAVER_BELL: 10,
   COUNTERS: 16,
   SLOTS: 32,
 } as const;
 
 const Phase = { SAVING: 1, COPYING: 2, RELEASED: 3 } as const;
-export const MAXIMUM_SLOTS = 256;
+export const MAXIMUM_SLOTS = 4096;
+/** What a slot's word holds, or the number of the chunk whose copy is in the buffer, plus 1. */
 const SLOT_FREE = 0;
 const SLOT_TAKEN = -1;
+const SLOT_CLOSED = -2;
 const CHUNKS = Word.SLOTS + MAXIMUM_SLOTS;
 
 export const Mechanism = { NONE: 0, MPROTECT: 1, USERFAULTFD: 2 } as const;
@@ -116,17 +119,25 @@ export class CowState {
     words[Word.SLOT_COUNT] = options.slotCount;
     words.fill(0, Word.COUNTERS, Word.COUNTERS + 16);
     words.fill(SLOT_FREE, Word.SLOTS, Word.SLOTS + MAXIMUM_SLOTS);
+    words[Word.SLOT_TICKETS] = 0;
     words[Word.EPOCH] = this.epoch + 1;
     Atomics.store(words, Word.REMAINING, chunkCount);
     Atomics.store(words, Word.ARMED, 1);
   }
 
-  /** Ends the epoch, saved or given up: nothing is protected any more. Wakes everybody who waits. */
+  /**
+   * Ends the epoch, saved or given up: nothing is protected any more. Wakes everybody who waits. Buffers that are being
+   * filled must not go before isFilling() says no.
+   */
   disarm(chunkCount: number): void {
-    Atomics.store(this.words, Word.ARMED, 0);
-    for (let chunk = 0; chunk < chunkCount; chunk++) Atomics.notify(this.words, CHUNKS + chunk);
-    this.ring(Word.SLOTS_FREED);
-    this.ring(Word.SAVER_BELL);
+    const { words } = this;
+    Atomics.store(words, Word.ARMED, 0);
+    for (let slot = 0; slot < this.slotCount; slot++) {
+      Atomics.compareExchange(words, Word.SLOTS + slot, SLOT_FREE, SLOT_CLOSED);
+      Atomics.notify(words, Word.SLOTS + slot);
+    }
+    for (let chunk = 0; chunk < chunkCount; chunk++) Atomics.notify(words, CHUNKS + chunk);
+    this.ringSaver();
   }
 
   isReleased(chunk: number): boolean {
@@ -170,19 +181,19 @@ export class CowState {
   release(chunk: number): void {
     Atomics.store(this.words, CHUNKS + chunk, this.stamp(Phase.RELEASED));
     Atomics.notify(this.words, CHUNKS + chunk);
-    Atomics.sub(this.words, Word.REMAINING, 1);
+    if (Atomics.sub(this.words, Word.REMAINING, 1) === 1) this.ringSaver();
   }
 
   /** A free buffer, after waiting for one if need be (counted); -1 when the epoch ended meanwhile. */
   takeSlot(): number {
+    const { words } = this;
+    const slot = (Atomics.add(words, Word.SLOT_TICKETS, 1) >>> 0) % this.slotCount;
+    const index = Word.SLOTS + slot;
     for (let waited = false; this.armed; waited = true) {
-      const freed = Atomics.load(this.words, Word.SLOTS_FREED);
-      for (let slot = 0; slot < this.slotCount; slot++) {
-        const index = Word.SLOTS + slot;
-        if (Atomics.compareExchange(this.words, index, SLOT_FREE, SLOT_TAKEN) === SLOT_FREE) return slot;
-      }
+      const found = Atomics.compareExchange(words, index, SLOT_FREE, SLOT_TAKEN);
+      if (found === SLOT_FREE) return slot;
       if (!waited) this.count(CowCounter.buffer_waits, 1);
-      Atomics.wait(this.words, Word.SLOTS_FREED, freed, 100);
+      Atomics.wait(words, index, found, 100);
     }
     return -1;
   }
@@ -190,10 +201,10 @@ export class CowState {
   /** Hands a filled buffer to the saver. */
   publishSlot(slot: number, chunk: number): void {
     Atomics.store(this.words, Word.SLOTS + slot, chunk + 1);
-    this.ring(Word.SAVER_BELL);
+    this.ringSaver();
   }
 
-  /** The chunk whose copy lies in `slot`, or -1. For the saver. */
+  /** The chunk whose copy lies in `slot`, or -1. For the saver, who finds copies in the order of the ring. */
   slotChunk(slot: number): number {
     const value = Atomics.load(this.words, Word.SLOTS + slot);
     return value > 0 ? value - 1 : -1;
@@ -201,11 +212,11 @@ export class CowState {
 
   freeSlot(slot: number): void {
     Atomics.store(this.words, Word.SLOTS + slot, SLOT_FREE);
-    this.ring(Word.SLOTS_FREED);
+    Atomics.notify(this.words, Word.SLOTS + slot);
   }
 
-  /** Whether a writer is filling a buffer right now. */
-  get copying(): boolean {
+  /** Whether a writer is filling a buffer right now; after disarm() no other begins to. */
+  get isFilling(): boolean {
     for (let slot = 0; slot < this.slotCount; slot++) {
       if (Atomics.load(this.words, Word.SLOTS + slot) === SLOT_TAKEN) return true;
     }
@@ -247,8 +258,8 @@ export class CowState {
     return this.words[index] as number;
   }
 
-  private ring(index: number): void {
-    Atomics.add(this.words, index, 1);
-    Atomics.notify(this.words, index);
+  private ringSaver(): void {
+    Atomics.add(this.words, Word.SAVER_BELL, 1);
+    Atomics.notify(this.words, Word.SAVER_BELL);
   }
 }

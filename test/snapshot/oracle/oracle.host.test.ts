@@ -36,6 +36,7 @@ async function takeAndCompare(guest: Guest, random: Random): Promise<void> {
     await setTimeout(random.below(40));
     const snapshot = await rig.take(machine, options, { frozen: () => copy.take() });
     copy.check(snapshot);
+    assert.is(snapshot.report.fallbacks, 0, 'fallbacks');
     for (const [name, value] of Object.entries(snapshot.report))
       if (name !== 'stall_us_max') add(name, value);
     rig.discard(snapshot);
