@@ -62,6 +62,11 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: 'write the packets of a network to a pcapng file',
     load: () => import('./verbs/capture.ts'),
   },
+  disk: {
+    group: 'Guests and host',
+    summary: 'make, look at, copy and merge disks',
+    load: () => import('./verbs/disk.ts'),
+  },
   image: {
     group: 'Guests and host',
     summary: 'list and build the guest images',

@@ -17,6 +17,7 @@ export interface CowMechanism {
   close(): Promise<void>;
 }
 
+/** The RAM that a mechanism protects; a machine is one. */
 export interface ProtectedRam {
   readonly ram: Ram;
   readonly cow: CopyOnWrite;

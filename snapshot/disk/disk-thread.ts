@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import { BlockHandler } from '../../vmm/devices/virtio/block/handler.ts';
 import { type DeviceAttachment, ServedDevice } from '../../vmm/devices/virtio/served-device.ts';
-import { SyscallError } from '../../vmm/ffi/errno.ts';
 import type { EventLoop } from '../../vmm/io/event-loop.ts';
 import { serveIoThread } from '../../vmm/io/io-thread.ts';
 import { GuestMemory } from '../../vmm/memory/guest-memory.ts';
@@ -13,6 +12,7 @@ import { FreezeWord } from './freeze-word.ts';
 import { LayerState } from './layer-format.ts';
 import { LayeredDisk } from './layered-disk.ts';
 import { openLayer, openLayers } from './open-layers.ts';
+import { succeeded } from './succeeded.ts';
 
 export interface DiskThreadSetup {
   readonly folder: string;
@@ -123,16 +123,6 @@ class DiskServer {
     if (this.disk === undefined) throw new Error('the disk is not open');
     return this.disk;
   }
-}
-
-function succeeded(result: number, what: string): void {
-  if (result < 0)
-    throw new SyscallError(
-      what,
-      -result,
-      'TSVMM_E_DISK',
-      'look at the space and the health of the host disk',
-    );
 }
 
 serveIoThread<DiskThreadMessage, DiskThreadSetup>((loop, setup) => {

@@ -9,22 +9,22 @@ export class DiskUser {
   private readonly buffer;
   private readonly segments = new Segments(256);
 
-  constructor(backend: BlockBackend, bufferBytes = 1024 * 1024) {
+  constructor(backend: BlockBackend, bufferBytes = 4 * 1024 * 1024) {
     this.backend = backend;
     this.buffer = allocateHostBuffer(bufferBytes);
   }
 
   /** Throws unless the read succeeds. `pieces` are the lengths of the buffers it goes to; the last takes the rest. */
   read(offset: number, length: number, pieces: readonly number[] = []): Uint8Array {
-    this.buffer.bytes.fill(0xee, 0, length);
     this.setSegments(length, pieces);
+    this.buffer.bytes.fill(0xee, 0, length);
     this.demand(() => this.backend.read(offset, this.segments));
     return this.buffer.bytes.slice(0, length);
   }
 
   write(offset: number, data: Uint8Array, pieces: readonly number[] = []): void {
-    this.buffer.bytes.set(data);
     this.setSegments(data.length, pieces);
+    this.buffer.bytes.set(data);
     this.demand(() => this.backend.write(offset, this.segments));
   }
 
@@ -60,6 +60,7 @@ export class DiskUser {
   }
 
   private setSegments(length: number, pieces: readonly number[]): void {
+    if (length > this.buffer.bytes.length) throw new Error(`the buffer does not hold ${length} bytes`);
     this.segments.clear();
     let at = 0;
     for (let i = 0; at < length; i++) {

@@ -12,6 +12,7 @@ import { MAXIMUM_LAYERS } from '../../../snapshot/disk/owner-table.ts';
 import { type FrozenDisk, shareLayers } from '../../../snapshot/disk/share-layers.ts';
 import { DiskRig } from '../../support/disk-rig.ts';
 import { Random } from '../../support/random.ts';
+import { sameBytes } from '../../support/same-bytes.ts';
 import { ServedDisk } from '../../support/served-disk.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 
@@ -56,15 +57,15 @@ test('what a guest writes through the device is there when the disk is opened ag
   const first = await ServedDisk.open(path);
   await first.write(8 * KIB, data);
   await first.flush();
-  assert.equal(await first.read(8 * KIB, data.length), data);
+  sameBytes(await first.read(8 * KIB, data.length), data);
   const { write_count, write_bytes, read_count, flush_count } = first.disk.stats;
   assert.equal([write_count, write_bytes, read_count, flush_count], [1, data.length, 1, 1]);
   await first.close();
   const second = await ServedDisk.open(path);
-  assert.equal(await second.read(8 * KIB, data.length), data);
+  sameBytes(await second.read(8 * KIB, data.length), data);
   await second.close();
   const readOnly = await ServedDisk.open(path, { readOnly: true });
-  assert.equal(await readOnly.read(8 * KIB, data.length), data);
+  sameBytes(await readOnly.read(8 * KIB, data.length), data);
   await readOnly.close();
 });
 
@@ -132,7 +133,7 @@ test('a layer that was prepared and not used is gone after close(), and used as 
   writeFileSync(join(path, 'disk.json.new'), 'the same');
   const reopened = await ServedDisk.open(path);
   assert.is(reopened.disk.description.layers.length, 2);
-  assert.equal(await reopened.read(0, 512), new Uint8Array(512).fill(7));
+  sameBytes(await reopened.read(0, 512), new Uint8Array(512).fill(7));
   assert.equal(readdirSync(path).sort(), ['1.layer', '2.layer', 'disk.json', 'lock']);
   await reopened.close();
 });
@@ -188,7 +189,7 @@ test('freezes during traffic: each shows exactly the requests that were complete
   for (const { frozen, taken } of cuts) {
     const expected = new Uint8Array(size);
     for (const { at, data } of requests.slice(0, taken)) expected.set(data, at);
-    assert.equal(await contentOf(frozen), expected, `the cut after ${taken} requests`);
+    sameBytes(await contentOf(frozen), expected, `the cut after ${taken} requests`);
   }
   await served.close();
 });
@@ -210,17 +211,17 @@ test('shared layers are one file with several names; the new disk and the old go
   const clone = newPath();
   await createDisk(clone, { frozen: { folder: snapshot, description } });
   const restored = await ServedDisk.open(clone);
-  assert.equal(await restored.read(0, 4096), new Uint8Array(4096).fill(1));
+  sameBytes(await restored.read(0, 4096), new Uint8Array(4096).fill(1));
   await restored.write(0, new Uint8Array(4096).fill(2));
   await served.write(4096, new Uint8Array(4096).fill(3));
-  assert.equal(await served.read(0, 4096), new Uint8Array(4096).fill(1));
-  assert.equal(await restored.read(4096, 4096), new Uint8Array(4096).fill(1));
+  sameBytes(await served.read(0, 4096), new Uint8Array(4096).fill(1));
+  sameBytes(await restored.read(4096, 4096), new Uint8Array(4096).fill(1));
   await served.close();
   await restored.close();
   assert.equal(await digestLayer(join(snapshot, '1.layer')), before);
   (await DiskFolder.open(path, { writable: true })).remove();
   const again = await ServedDisk.open(clone);
-  assert.equal(await again.read(0, 4096), new Uint8Array(4096).fill(2));
+  sameBytes(await again.read(0, 4096), new Uint8Array(4096).fill(2));
   await again.close();
 });
 

@@ -4,6 +4,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DiskRig } from '../../support/disk-rig.ts';
 import { Random } from '../../support/random.ts';
+import { sameBytes } from '../../support/same-bytes.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 
 const folder = temporaryFolder();
@@ -17,7 +18,7 @@ const test = suite('LayeredDisk');
 
 test('an empty disk reads as zeros, in any pieces', async () => {
   const rig = await DiskRig.create(newPath(), { size: 64 * KIB });
-  assert.equal(rig.user.read(0, 64 * KIB, [1, 4095, 777]), new Uint8Array(64 * KIB));
+  sameBytes(rig.user.read(0, 64 * KIB, [1, 4095, 777]), new Uint8Array(64 * KIB));
   rig.close();
 });
 
@@ -39,7 +40,7 @@ test('a write of a whole block copies nothing, one of a part completes the block
   expected.set(content.subarray(0, 1024), 512);
   expected.set(content.subarray(0, 8 * KIB), 20 * KIB + 512);
   expected.set(content.subarray(0, 512), 1024);
-  assert.equal(rig.user.read(0, 64 * KIB), expected);
+  sameBytes(rig.user.read(0, 64 * KIB), expected);
   rig.close();
 });
 
@@ -51,17 +52,17 @@ test('a base that ends within a block, or before the disk does, is followed by z
   assert.is(odd.disk.geometry.size, 5120);
   const expected = new Uint8Array(5120);
   expected.set(content);
-  assert.equal(odd.user.read(0, 5120), expected);
+  sameBytes(odd.user.read(0, 5120), expected);
   odd.close();
   const larger = await DiskRig.create(newPath(), { base, size: 16 * KIB });
   larger.user.write(4608, Uint8Array.of(...new Uint8Array(512).fill(7)));
   const grown = new Uint8Array(16 * KIB);
   grown.set(content);
   grown.fill(7, 4608, 5120);
-  assert.equal(larger.user.read(0, 16 * KIB), grown);
+  sameBytes(larger.user.read(0, 16 * KIB), grown);
   larger.close();
   const smaller = await DiskRig.create(newPath(), { base, size: 1024 });
-  assert.equal(smaller.user.read(0, 1024), content.slice(0, 1024));
+  sameBytes(smaller.user.read(0, 1024), content.slice(0, 1024));
   smaller.close();
 });
 
@@ -73,7 +74,7 @@ test('a read-only disk refuses writes, discards and zeroing', async () => {
   assert.throws(() => rig.user.discard(0, 4096), /-30/);
   assert.throws(() => rig.user.writeZeroes(0, 4096), /-30/);
   rig.user.flush();
-  assert.equal(rig.user.read(0, 512), new Uint8Array(512));
+  sameBytes(rig.user.read(0, 512), new Uint8Array(512));
   rig.drop();
 });
 
@@ -142,7 +143,7 @@ async function compareWithModel(seed: number, blockSize: number): Promise<void> 
   const weights = [30, 40, 8, 8, 4, 3, 1, 1, 1];
   const choices = steps.flatMap((step, i) => Array<typeof step>(weights[i] as number).fill(step));
   for (let i = 0; i < 250; i++) await random.pick(choices)();
-  assert.equal(rig.user.read(0, size), model, `seed ${seed}`);
+  sameBytes(rig.user.read(0, size), model, `seed ${seed}`);
   rig.close();
 }
 
