@@ -43,6 +43,12 @@ interface Waiter {
   published: SnapshotTimeline | undefined;
 }
 
+/** A VM that waits to be let in. */
+interface Admission {
+  readonly resolve: (epoch: number) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
 /** What is being made. VMs that leave or come meanwhile change nothing of it. */
 interface OpenAttempt<Image> {
   readonly epoch: number;
@@ -61,7 +67,7 @@ export class SnapshotDriver<Image extends SnapshotImage> {
   private readonly vms = new Map<VmName, ClusterVm<Image>>();
   private readonly vmByPort = new Map<PortName, VmName>();
   private readonly waiters = new Map<number, Waiter>();
-  private readonly admissions = new Map<VmName, (epoch: number) => void>();
+  private readonly admissions = new Map<VmName, Admission>();
   private readonly inbox: Input[] = [];
   private open: OpenAttempt<Image> | undefined;
   private isFeeding = false;
@@ -119,8 +125,8 @@ export class SnapshotDriver<Image extends SnapshotImage> {
       return Promise.reject(new TsvmmError('TSVMM_E_CONFLICT', `VM "${name}" is in the cluster already`));
     }
     this.addVm(vm);
-    const admission = new Promise<number>(resolve => {
-      this.admissions.set(name, resolve);
+    const admission = new Promise<number>((resolve, reject) => {
+      this.admissions.set(name, { resolve, reject });
       this.feed({ kind: 'vm-joining', vm: name });
     });
     return admission.then(plug).then(
@@ -141,6 +147,7 @@ export class SnapshotDriver<Image extends SnapshotImage> {
     const vm = this.vms.get(name);
     for (const port of vm?.ports ?? []) this.vmByPort.delete(port);
     this.vms.delete(name);
+    this.admissions.get(name)?.reject(reason);
     this.admissions.delete(name);
   }
 
@@ -180,7 +187,7 @@ export class SnapshotDriver<Image extends SnapshotImage> {
         this.report(command.event);
         break;
       case 'admit-vm':
-        this.admissions.get(command.vm)?.(command.epoch);
+        this.admissions.get(command.vm)?.resolve(command.epoch);
         this.admissions.delete(command.vm);
         break;
       case 'release-held':

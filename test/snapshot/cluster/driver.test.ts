@@ -282,4 +282,15 @@ test('join(): a VM that cannot be plugged in is not in the cluster, and snapshot
   assert.is((await result).vms.length, 2);
 });
 
+test('join(): a VM that ends while it waits is not let in', async () => {
+  const { world, clock, driver, snapshot } = setUp();
+  world.hanging = 'cut a';
+  const result = snapshot('s1');
+  const joining = driver.join(fakeVm('c', world, clock), async () => assert.unreachable());
+  driver.leave('c', new TsvmmError('TSVMM_E_GUEST_CRASH', 'it has crashed'));
+  assert.is((await rejection(joining)).code, 'TSVMM_E_GUEST_CRASH');
+  world.release();
+  await result;
+});
+
 test.run();
