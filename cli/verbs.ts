@@ -82,6 +82,11 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: 'check whether this host can run virtual machines',
     load: () => import('./verbs/doctor.ts'),
   },
+  bench: {
+    group: 'Guests and host',
+    summary: 'measure tsvmm beside its peers',
+    load: () => import('./verbs/bench.ts'),
+  },
   completion: {
     group: 'Guests and host',
     summary: 'print the completion script of a shell',

@@ -1,0 +1,56 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { parseSize } from '../config/units.ts';
+import { type FormatOptions, formatOption } from '../ui/output.ts';
+
+interface Options extends FormatOptions {
+  readonly rounds: number;
+}
+
+export function define(command: Command): void {
+  command
+    .command('boot')
+    .description('time to a running guest, and memory beside it: tsvmm run, a second VM, QEMU microvm')
+    .option('--rounds <n>', 'rounds that count', wholeNumber, 15)
+    .option('--memory <size>', 'memory of each guest', size, 128 * 2 ** 20)
+    .addOption(formatOption())
+    .action(async ({ memory, ...options }: Options & { memory: number }) => {
+      const { benchBoot } = await import('../bench/boot/boot.ts');
+      await benchBoot({ ...options, memory_bytes: memory });
+    });
+  command
+    .command('exits')
+    .description('cost of leaving a guest and of entering it, beside the same in C')
+    .option('--rounds <n>', 'rounds that count', wholeNumber, 7)
+    .option('--samples <n>', 'of each kind in a round', wholeNumber, 1000)
+    .addOption(formatOption())
+    .action(async (options: Options & { samples: number }) => {
+      const { benchExits } = await import('../bench/exits/exits.ts');
+      await benchExits(options);
+    });
+  command.addHelpText(
+    'after',
+    `
+Those that are compared take turns within one run, so that whatever else the machine does meets all alike. Numbers are
+medians with their median absolute deviations.
+
+Examples:
+  tsvmm bench boot
+  tsvmm bench exits --format json`,
+  );
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!(Number.isInteger(value) && value >= 1 && value <= 10_000)) {
+    throw new InvalidArgumentError('expected a whole number from 1 to 10000');
+  }
+  return value;
+}
+
+function size(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes === undefined || bytes % 2 ** 21 !== 0 || bytes === 0) {
+    throw new InvalidArgumentError('expected a multiple of 2MiB, such as 128MiB');
+  }
+  return bytes;
+}
