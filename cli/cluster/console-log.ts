@@ -28,8 +28,10 @@ export class ConsoleLog {
     }
   }
 
+  /** Idempotent. Lines that come later are lost, and do not end up in whatever file has the number next. */
   close(): void {
-    closeSync(this.fd);
+    if (this.fd >= 0) closeSync(this.fd);
+    this.fd = -1;
   }
 
   private rotate(): void {

@@ -79,8 +79,12 @@ export class Shutdown {
   private async force(code: number, why: string): Promise<void> {
     process.stderr.write(`${why}\n`);
     this.runLastSteps();
-    const { exitNow } = await import('../../vmm/ffi/libc.ts');
-    exitNow(code);
+    try {
+      (await import('../../vmm/ffi/libc.ts')).exitNow(code);
+    } catch {
+      // Without FFI there are no such threads.
+      process.exit(code);
+    }
   }
 
   private runLastSteps(): void {
