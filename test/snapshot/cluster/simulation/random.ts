@@ -1,22 +1,10 @@
-/** Repeatable random numbers: mulberry32, by Tommy Ettinger (public domain); good enough to shake a protocol. */
-export class Random {
-  private state: number;
+import { Random as Generator } from '../../../../net/random.ts';
 
-  constructor(seed: number) {
-    this.state = seed >>> 0;
-  }
-
-  /** In [0, 1). */
-  next(): number {
-    this.state = (this.state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(this.state ^ (this.state >>> 15), this.state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  }
-
+/** Repeatable dice. */
+export class Random extends Generator {
   /** A whole number from `low` to `high`, both included. */
   between(low: number, high: number): number {
-    return low + Math.floor(this.next() * (high - low + 1));
+    return low + this.below(high - low + 1);
   }
 
   chance(probability: number): boolean {
@@ -24,7 +12,7 @@ export class Random {
   }
 
   pick<T>(list: readonly T[]): T {
-    return list[this.between(0, list.length - 1)] as T;
+    return list[this.below(list.length)] as T;
   }
 }
 
