@@ -1,5 +1,5 @@
-/** Longer than a guest takes to answer a request; short enough that a wrong guess costs little. */
-const MAXIMUM_US = 100;
+/** Longer than a guest takes to answer a request; as long as KVM itself polls for a halted vCPU. */
+const MAXIMUM_US = 200;
 const MINIMUM_US = 10;
 /** A pass of polling that took this long was interrupted: somebody else wants the processor. */
 const PREEMPTED_US = 150;

@@ -127,7 +127,14 @@ function createSlots(vm: Vm, { name, devices }: MachineConfig, teardown: Teardow
     return {
       base,
       irq,
-      attachment: { name: `${name}/${plug.name}`, model: plug.model, state, queueEventFds, interruptEventFd },
+      attachment: {
+        name: `${name}/${plug.name}`,
+        model: plug.model,
+        state,
+        queueEventFds,
+        interruptEventFd,
+        interruptLine: { vmFd: vm.fd, gsi: irq },
+      },
     };
   });
 }

@@ -21,8 +21,8 @@ test('PollWindow: short sleeps open it, long ones close it', () => {
   assert.not(window.isOpen(70));
   for (let i = 1; i < 6; i++) sleepOnce(window, i * 1000, i * 1000 + 50);
   window.passed(6000, true);
-  assert.ok(window.isOpen(6099), 'grown');
-  assert.not(window.isOpen(6101), 'but bounded');
+  assert.ok(window.isOpen(6199), 'grown');
+  assert.not(window.isOpen(6201), 'but bounded');
   for (let i = 1; i < 8; i++) sleepOnce(window, i * 1e5, i * 1e5 + 5000);
   assert.not(window.wantsPorts(8e5), 'an idle switch does not poll');
 });

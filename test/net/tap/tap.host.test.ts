@@ -4,6 +4,7 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Networks } from '../../../net/index.ts';
@@ -119,31 +120,31 @@ testUnless(
   'Networks: the host talks to a guest through the tap, and the other way round',
   async () => {
     const networks = new Networks();
-    await networks.create({ name: 'lan', tap: { name: 'host0', address: '10.78.0.254/24' } });
+    const socket = createSocket('udp4');
     const mac = 0x520000000001;
     const nic = new FakeNic({ mac, name: 'vm/net0' });
-    const plug = networks.nic({ name: 'net0', network: 'lan', mac: formatMac(mac) });
-    await plug.attach(nic.device.attachment, {
-      address: nic.guest.ram.address,
-      length: nic.guest.ram.length,
-      cow: nic.guest.ram.cow,
-    });
     const guest = new AnsweringGuest(nic, [10, 78, 0, 1]);
-    const socket = createSocket('udp4');
-    const answered = new Promise<Buffer>(resolve => socket.once('message', resolve));
-    const question = Buffer.from('who is there? '.repeat(50));
-    socket.send(question, 7, '10.78.0.1');
-    assert.equal(await answered, question);
-    assert.equal(guest.faults, []);
-    const tap = networks.status('lan').find(({ kind }) => kind === 'tap');
-    assert.is(tap?.epoch, -1);
-    assert.ok((tap?.counters.sent_frames ?? 0) >= 2 && (tap?.counters.received_frames ?? 0) >= 2);
-    socket.close();
-    guest.stop();
-    await plug.detach();
-    await networks.stop();
+    try {
+      await networks.create({ name: 'lan', tap: { name: 'host0', address: '10.78.0.254/24' } });
+      const plug = networks.nic({ name: 'net0', network: 'lan', mac: formatMac(mac) });
+      const { address, length, cow } = nic.guest.ram;
+      await plug.attach(nic.device.attachment, { address, length, cow });
+      const question = Buffer.from('who is there? '.repeat(50));
+      const answered = once(socket, 'message');
+      socket.send(question, 7, '10.78.0.1');
+      assert.equal((await answered)[0], question);
+      assert.equal(guest.faults, []);
+      await plug.detach();
+      const tap = networks.status('lan').find(({ kind }) => kind === 'tap');
+      assert.is(tap?.epoch, -1);
+      assert.ok((tap?.counters.sent_frames ?? 0) >= 2 && (tap?.counters.received_frames ?? 0) >= 2);
+    } finally {
+      guest.stop();
+      socket.close();
+      await networks.stop();
+      nic.close();
+    }
     assert.not(exists('host0'));
-    nic.close();
   },
 );
 
@@ -169,6 +170,12 @@ for (const [sender, receiver] of [
       assert.is(counters.from.malformed_frames + counters.to.malformed_frames, 0);
     },
   );
+}
+
+// Ended from outside, the outer process cannot take the inner one with it.
+if (process.env[INSIDE] !== undefined) {
+  const parent = process.ppid;
+  setInterval(() => process.ppid === parent || process.exit(1), 1000).unref();
 }
 
 if (process.env[INSIDE] === undefined && obstacle === undefined) {

@@ -1,20 +1,19 @@
 import { TsvmmError } from '../../errors.ts';
-import { signalEventFd } from '../../io/eventfd.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { Feature, Interrupt, Status } from './constants.ts';
+import { Interrupter, type InterruptTarget } from './interrupter.ts';
 import type { VirtioModel } from './model.ts';
 import { VirtQueue } from './queue.ts';
 import { VirtioState } from './state.ts';
 
 /** What the I/O thread is given to serve a device; all of it can cross to a thread. */
-export interface DeviceAttachment {
+export interface DeviceAttachment extends InterruptTarget {
   /** For messages: "vm/device". */
   readonly name: string;
   readonly model: VirtioModel;
   readonly state: SharedArrayBuffer;
-  /** Notifications of each queue (ioeventfds), and the interrupt line (irqfd). */
+  /** Notifications of each queue (ioeventfds). */
   readonly queueEventFds: readonly number[];
-  readonly interruptEventFd: number;
 }
 
 export type Entry = 'entered' | 'inactive' | 'busy';
@@ -28,7 +27,7 @@ export class ServedDevice {
   readonly name: string;
   readonly memory: GuestMemory;
   readonly state: VirtioState;
-  private readonly interruptEventFd: number;
+  private readonly interrupter: Interrupter;
   private readonly liveQueues: (VirtQueue | undefined)[] = [];
   private activation = -1;
   private interruptDue = false;
@@ -37,7 +36,7 @@ export class ServedDevice {
     this.name = attachment.name;
     this.memory = memory;
     this.state = new VirtioState(attachment.state, attachment.model);
-    this.interruptEventFd = attachment.interruptEventFd;
+    this.interrupter = new Interrupter(attachment);
   }
 
   /** False, with the lock released again, unless the driver has set the device up and it is in order. */
@@ -58,7 +57,7 @@ export class ServedDevice {
   /** Ends what enter() began, and interrupts the driver if something was published that it waits for. */
   leave(): void {
     // Signalled before the lock is free: whoever takes it next finds nothing published without its interrupt.
-    if (this.interruptDue) signalEventFd(this.interruptEventFd);
+    if (this.interruptDue) this.interrupter.raise();
     this.interruptDue = false;
     this.state.lock.release();
   }
