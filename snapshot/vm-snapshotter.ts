@@ -6,6 +6,7 @@ import { HUGE_PAGE_SIZE, PAGE_SIZE } from '../vmm/memory/address.ts';
 import { allocateCopyPool, type CopyPool } from './cow/copy-pool.ts';
 import type { CowMechanism, CowMechanismName } from './cow/mechanism.ts';
 import { mprotectMechanism } from './cow/mprotect.ts';
+import { userfaultfdMechanism } from './cow/userfaultfd.ts';
 import type { ManifestVm } from './image/manifest.ts';
 import { encodeVmState } from './image/vm-state.ts';
 import type { SnapshotWriter } from './image/writer.ts';
@@ -30,6 +31,8 @@ export interface VmSaveReport {
   readonly fallbacks: number;
   readonly memory_bytes: number;
 }
+
+const mechanisms = { mprotect: mprotectMechanism, userfaultfd: userfaultfdMechanism };
 
 /** One VM's part in a snapshot: prepare() and save() while it runs, cut() in the pause, abort() at any time. */
 export class VmSnapshotter {
@@ -69,8 +72,8 @@ export class VmSnapshotter {
     disks: readonly FreezableDisk[] = [],
   ): Promise<VmSnapshotter> {
     const chunkSize = options.chunkSize ?? HUGE_PAGE_SIZE;
-    const mechanism = mprotectMechanism(machine);
-    await mechanism.prepare();
+    const mechanism = mechanisms[options.cow](machine);
+    await mechanism.prepare(chunkSize);
     const pool = allocateCopyPool(machine.ram.length, chunkSize);
     await saver.request({
       touch: { address: pool.address, length: pool.slotCount * chunkSize, step: chunkSize },
@@ -97,6 +100,7 @@ export class VmSnapshotter {
     this.phase = 'saved';
     const report = this.report(saved);
     await this.release();
+    await this.saver.request({ sync: this.memoryFd });
     const manifest = this.writer.finishVm(
       {
         name: machine.config.name,

@@ -7,8 +7,8 @@ export type CowMechanismName = 'mprotect' | 'userfaultfd';
 /** How guest RAM is write-protected. One object serves one VM, for any number of snapshots. */
 export interface CowMechanism {
   readonly name: CowMechanismName;
-  /** What can be done before the pause. */
-  prepare(): Promise<void>;
+  /** What can be done before the pause. Throws TSVMM_E_KVM_UNFIT when the host cannot do it with such chunks. */
+  prepare(chunkSize: number): Promise<void>;
   /** Protects all RAM. During the pause: no vCPU runs, nobody writes RAM. */
   arm(options: Omit<ArmOptions, 'mechanism' | 'userfaultFd'>): void;
   /** After the last chunk was saved, or to give up: nothing is protected any more. */

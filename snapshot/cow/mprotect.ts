@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { TsvmmError } from '../../vmm/errors.ts';
 import { checked } from '../../vmm/ffi/errno.ts';
 import { mprotect, PROT } from '../../vmm/ffi/libc.ts';
 import { Mechanism } from '../../vmm/memory/cow-state.ts';
@@ -10,7 +12,7 @@ import type { CowMechanism, ProtectedRam } from './mechanism.ts';
 export function mprotectMechanism({ ram, cow }: ProtectedRam): CowMechanism {
   return {
     name: 'mprotect',
-    prepare: async () => {},
+    prepare: async chunkSize => requireMappings(ram.length / chunkSize),
     arm: options => {
       cow.state.arm({ ...options, mechanism: Mechanism.MPROTECT }, Math.ceil(ram.length / options.chunkSize));
       checked(mprotect(ram.address, ram.length, PROT.READ), 'mprotect');
@@ -21,4 +23,15 @@ export function mprotectMechanism({ ram, cow }: ProtectedRam): CowMechanism {
     },
     close: async () => {},
   };
+}
+
+/** At worst every other chunk is writable, and each then is a mapping of its own, of which a process has only so many. */
+function requireMappings(chunkCount: number): void {
+  const limit = Number(readFileSync('/proc/sys/vm/max_map_count', 'latin1'));
+  if (chunkCount <= limit / 2) return;
+  throw new TsvmmError(
+    'TSVMM_E_KVM_UNFIT',
+    `${chunkCount} chunks may need more mappings than this host allows (${limit})`,
+    { hint: 'use larger chunks, or --cow userfaultfd, or raise sysctl vm.max_map_count' },
+  );
 }

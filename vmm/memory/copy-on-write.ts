@@ -1,13 +1,9 @@
 import { checked } from '../ffi/errno.ts';
-import { ioctlBuffer, memcpy, mprotect, PROT } from '../ffi/libc.ts';
-import { struct, usize } from '../ffi/struct.ts';
+import { memcpy, mprotect, PROT } from '../ffi/libc.ts';
 import { type Hva, hvaOffset } from './address.ts';
 import { CowCounter, CowState, Mechanism } from './cow-state.ts';
+import { UserFaultFd } from './userfaultfd.ts';
 import type { WriteGuard } from './write-guard.ts';
-
-/** ioctl UFFDIO_WRITEPROTECT (linux/userfaultfd.h). */
-export const uffdioWriteprotect = struct('uffdio_writeprotect', { start: usize, len: usize, mode: usize });
-export const UFFDIO_WRITEPROTECT = 3 * 2 ** 30 + uffdioWriteprotect.size * 2 ** 16 + 0xaa * 2 ** 8 + 0x06;
 
 /**
  * Saves chunks of guest RAM before they are first written after a snapshot's cut. Each thread has its own over the
@@ -17,7 +13,7 @@ export class CopyOnWrite implements WriteGuard {
   readonly state: CowState;
   private readonly address: Hva;
   private readonly length: number;
-  private readonly request = uffdioWriteprotect.allocate();
+  private userfault = new UserFaultFd(-1);
 
   constructor(buffer: SharedArrayBuffer, address: Hva, length: number) {
     this.state = new CowState(buffer);
@@ -72,13 +68,9 @@ export class CopyOnWrite implements WriteGuard {
   unprotectRange(ramOffset: number, length: number): void {
     const address = hvaOffset(this.address, ramOffset);
     if (this.state.mechanism === Mechanism.USERFAULTFD) {
-      this.request.start = address;
-      this.request.len = length;
-      this.request.mode = 0;
-      checked(
-        ioctlBuffer(this.state.userfaultFd, UFFDIO_WRITEPROTECT, this.request.bytes),
-        'UFFDIO_WRITEPROTECT',
-      );
+      const { userfaultFd } = this.state;
+      if (this.userfault.fd !== userfaultFd) this.userfault = new UserFaultFd(userfaultFd);
+      this.userfault.writeProtect(address, length, false);
     } else {
       checked(mprotect(address, length, PROT.READ | PROT.WRITE), 'mprotect');
     }

@@ -1,6 +1,6 @@
 import { checked, errno } from '../ffi/errno.ts';
 import { backend } from '../ffi/index.ts';
-import { close, ioctlBuffer, read } from '../ffi/libc.ts';
+import { close, ioctl, ioctlBuffer, O, open, read } from '../ffi/libc.ts';
 import { struct, u8, u64, usize } from '../ffi/struct.ts';
 import { type Hva, hva } from './address.ts';
 
@@ -64,10 +64,24 @@ const syscall = backend.bind('syscall', 'i64', ['i64', 'i64']);
 const SYS_USERFAULTFD = 323;
 const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
+/** Since Linux 6.1; admin-guide/mm/userfaultfd.rst. */
+const DEVICE = '/dev/userfaultfd';
+const USERFAULTFD_IOC_NEW = 0xaa00;
 
-/** Whether the kernel has all of `features`. */
+/** A new descriptor, or -errno. What userfaultfd(2) refuses, the device of newer kernels may allow. */
+function create(): number {
+  const fd = syscall(SYS_USERFAULTFD, O_CLOEXEC + O_NONBLOCK);
+  if (fd !== -errno.EPERM) return fd;
+  const device = open(DEVICE, O.RDWR | O.CLOEXEC);
+  if (device < 0) return fd;
+  const made = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC + O_NONBLOCK);
+  close(device);
+  return made;
+}
+
+/** The features (UserfaultFeature) that the kernel has; none where it lets us have no userfaultfd. */
 export function userfaultfdFeatures(): bigint {
-  const fd = syscall(SYS_USERFAULTFD, O_CLOEXEC);
+  const fd = create();
   if (fd < 0) return 0n;
   const api = uffdioApi.allocate();
   api.api = API_VERSION;
@@ -85,6 +99,7 @@ export class UserFaultFd {
   readonly fd: number;
   private readonly message = uffdMsg.allocate();
   private readonly range = uffdioRange.allocate();
+  private readonly protection = uffdioWriteprotect.allocate();
 
   /** For another thread, over a descriptor that open() made. */
   constructor(fd: number) {
@@ -92,7 +107,7 @@ export class UserFaultFd {
   }
 
   static open(features: bigint): UserFaultFd {
-    const fd = checked(syscall(SYS_USERFAULTFD, O_CLOEXEC + O_NONBLOCK), 'userfaultfd');
+    const fd = checked(create(), 'userfaultfd');
     const api = uffdioApi.allocate();
     api.api = API_VERSION;
     api.features = features;
@@ -155,7 +170,7 @@ export class UserFaultFd {
 
   /** Protects memory against writing, or lifts that and lets those go on who wait for it. */
   writeProtect(address: Hva, length: number, protect: boolean): void {
-    const protection = uffdioWriteprotect.allocate();
+    const { protection } = this;
     protection['range.start'] = address;
     protection['range.len'] = length;
     protection.mode = protect ? WP_MODE_WP : 0;

@@ -34,7 +34,7 @@ const counting = new Uint8Array([
   ...[0x0f, 0x0b], // lost: ud2
 ]);
 
-for (const cow of ['mprotect'] satisfies CowMechanismName[]) {
+for (const cow of ['mprotect', 'userfaultfd'] satisfies CowMechanismName[]) {
   testUnless(
     lacksKvm(),
     test,

@@ -20,7 +20,7 @@ export const allCases = (): OracleCase[] =>
     { style, pattern: 'random', vcpus: i % 2 === 0 ? 1 : 2, hugePages: i % 3 !== 0 },
   ]);
 
-const mechanisms: readonly CowMechanismName[] = ['mprotect'];
+const mechanisms: readonly CowMechanismName[] = ['mprotect', 'userfaultfd'];
 const chunkSizes = [HUGE_PAGE_SIZE, 64 * KIB, PAGE_SIZE];
 
 /** What one snapshot may be taken with. */
