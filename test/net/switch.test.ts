@@ -400,6 +400,29 @@ test(
 );
 
 test(
+  'NetHandler.receive: new receive buffers are only heard of while there are too few',
+  withSwitch({}, lan => {
+    for (const [i, without] of [0n, 1n << 29n].entries()) {
+      const a = lan.add({ mac: A + 16 * i });
+      const b = lan.add({ mac: B + 16 * i, without, receiveBuffers: 0 });
+      const offer = () => {
+        b.offer();
+        return b.receiveQueue.kick();
+      };
+      a.send(ethernetFrame(b.mac, a.mac));
+      lan.run();
+      assert.ok(offer(), 'one frame waits');
+      lan.run();
+      assert.is(b.receiveAll({ repost: false }).length, 1);
+      assert.not(offer(), 'none waits');
+      a.send(ethernetFrame(b.mac, a.mac));
+      lan.run();
+      assert.is(b.receiveAll({ repost: false }).length, 1);
+    }
+  }),
+);
+
+test(
   'Network: what is longer than the MTU allows is dropped and counted',
   withSwitch({ mtu: 1000 }, lan => {
     const [a, b] = [lan.add({ mac: A }), lan.add({ mac: B })];

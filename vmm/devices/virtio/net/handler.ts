@@ -48,6 +48,8 @@ export class NetHandler {
   /** Whether there is something to publish; an untouched ring is left alone, as writing costs a snapshot a page. */
   private transmitted = false;
   private received = false;
+  /** The driver has been asked to notify us of receive buffers. */
+  private awaitsBuffers = false;
 
   constructor(device: ServedDevice) {
     this.device = device;
@@ -74,6 +76,7 @@ export class NetHandler {
     this.filtered = device.hasFeature(NetFeature.CTRL_RX);
     // Receive buffers are looked for when there is a frame for them: no need to hear of each.
     this.receiveQueue?.disableNotifications();
+    this.awaitsBuffers = false;
     return true;
   }
 
@@ -113,11 +116,14 @@ export class NetHandler {
     const total = HEADER_BYTES + frame.length;
     do {
       if (this.reserve(queue, total)) {
+        if (this.awaitsBuffers) queue.disableNotifications();
+        this.awaitsBuffers = false;
         this.fill(queue, frame);
         return 'delivered';
       }
       queue.undoPop(this.reservedCount);
       if (this.exhausted) return 'refused';
+      this.awaitsBuffers = true;
     } while (queue.enableNotifications(this.reservedCount));
     return this.reservedCount === 0 ? 'waiting' : 'short';
   }
