@@ -1,6 +1,8 @@
+import { COM1 } from '../../vmm/devices/serial/uart.ts';
 import { VirtioState } from '../../vmm/devices/virtio/state.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
 import type { Vcpu } from '../../vmm/kvm/vcpu.ts';
+import type { Vm } from '../../vmm/kvm/vm.ts';
 import type { MachineParts } from '../../vmm/machine-parts.ts';
 import { corrupt } from '../image/struct-codec.ts';
 import type { VcpuState, VmState } from '../image/vm-state.ts';
@@ -26,10 +28,11 @@ export function loadVmState(state: VmState, { vm, vcpus, slots, serial }: Machin
 
   serial.loadFrom(state.serial);
   for (const byte of state.serialInput) serial.input.push(byte);
+  if (serial.interruptLevel === 1) raiseAgain(vm, COM1.irq);
   if (state.devices.length !== slots.length) {
     throw corrupt('state.devices', `are ${state.devices.length}, the VM has ${slots.length}`);
   }
-  for (const [i, { attachment }] of slots.entries()) {
+  for (const [i, { attachment, irq }] of slots.entries()) {
     const saved = state.devices[i];
     const device = new VirtioState(attachment.state, attachment.model);
     if (saved?.deviceId !== attachment.model.deviceId || saved.words.length !== device.wordCount) {
@@ -37,7 +40,19 @@ export function loadVmState(state: VmState, { vm, vcpus, slots, serial }: Machin
     }
     device.loadFrom(saved.words);
     device.config.set(saved.config);
+    if (device.interruptStatus === 0) continue;
+    raiseAgain(vm, irq);
+    vm.setIrqLine(irq, 0);
   }
+}
+
+/**
+ * In the pause, an interrupt may have been raised after the vCPU's APIC was captured and before the device was locked.
+ * Once too often is harmless: drivers look at the device when they are interrupted.
+ */
+function raiseAgain(vm: Vm, irq: number): void {
+  vm.setIrqLine(irq, 0);
+  vm.setIrqLine(irq, 1);
 }
 
 function loadVcpu(vcpu: Vcpu, { parts, msrs }: VcpuState): void {
