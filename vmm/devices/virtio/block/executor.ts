@@ -84,7 +84,7 @@ export class RequestExecutor {
     const { request } = this;
     request.parse(chain);
     const length = chain.writableBytes - 1;
-    if (request.type === RequestType.IN && this.inCapacity(request.sector, length))
+    if (request.type === RequestType.IN && length > 0 && this.inCapacity(request.sector, length))
       this.backend.prefetch(request.sector * SECTOR_SIZE, length);
   }
 
