@@ -121,7 +121,7 @@ int main(int argc, char **argv) {
   const char *mode = argv[2];
   size_t count = argc > 4 ? strtoul(argv[4], NULL, 10) : 1;
   uint64_t *samples = calloc(count, sizeof *samples);
-  struct machine machine;
+  static struct machine machine; // its threads may outlive main
   machine_create(&machine, RAM_BYTES, argv[1], argv[3]);
   machine_serve_device(&machine);
   if (strcmp(mode, "guest") == 0) machine_run(&machine, "\"event\":\"measured\"", true);
