@@ -48,6 +48,7 @@ export class Attempt {
   private readonly steps = new Map<VmName, Step>();
   /** Left since the attempt began: they answer no more. */
   private readonly gone = new Set<VmName>();
+  private isSwitchGone = false;
   private phase: Phase = 'opening';
   private now_us: number;
   private deadline: number;
@@ -132,6 +133,7 @@ export class Attempt {
   }
 
   switchDied(failure: SerializedError, now_us: number): void {
+    this.isSwitchGone = true;
     this.abort(failure, now_us);
     this.switchIsAborting = false;
     this.settleAbort();
@@ -256,7 +258,7 @@ export class Attempt {
     this.cutDeadline = Number.POSITIVE_INFINITY;
     this.report({ kind: 'aborting', failure });
     // Always, even if no filter was opened: the ports enter every epoch that was given out, so that none is left behind.
-    this.switchIsAborting = true;
+    this.switchIsAborting = !this.isSwitchGone;
     this.emit({ kind: 'abort-switch', epoch: this.epoch });
     for (const vm of vmsWereAsked ? this.steps.keys() : []) {
       if (!this.gone.has(vm)) this.abortingVms.add(vm);

@@ -300,6 +300,15 @@ test('fails everything when the switch has died, and takes nothing more', () => 
   );
 });
 
+test('does not wait for a switch that died before the snapshot failed elsewhere', () => {
+  const bench = new Bench();
+  bench.toCutting(1);
+  bench.feedAll(1, 'vm-cut a', 'vm-cut b', 'channel-recorded', 'vm-saved a', 'vm-saved b');
+  assert.equal(bench.feed({ kind: 'switch-died', failure }), [], 'it is not needed to publish');
+  bench.feedAll(1, 'image-failed', 'vm-aborted a');
+  assert.equal(bench.feedAll(1, 'vm-aborted b'), ['discard-image']);
+});
+
 test('times out while it waits, prepares or saves', () => {
   const bench = new Bench();
   bench.request({ timeout_us: 500 });
