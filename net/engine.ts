@@ -179,6 +179,7 @@ export class Engine {
 
   free(): void {
     this.pool.free();
+    this.exchange.free();
   }
 
   private attach(port: Port): void {

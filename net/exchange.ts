@@ -177,6 +177,10 @@ export class Exchange {
     port.retryAt_us = Number.POSITIVE_INFINITY;
   }
 
+  free(): void {
+    for (const frame of [this.incoming, this.arrived, this.stored, this.segmenter]) frame.free();
+  }
+
   /** Filters one frame to an open port and hands it over; false when it must wait in the backlog. */
   private offer(port: Port, frame: Frame): boolean {
     const { markers } = this;

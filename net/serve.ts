@@ -22,6 +22,10 @@ export function serveNet(extend: NetExtension = () => () => undefined): void {
     const service = new NetService(engine, table);
     const extension = extend(engine, notify);
     const timer = new TimerFd();
+    loop.onClose(() => {
+      timer.close();
+      engine.free();
+    });
     let timerSet_us = Number.POSITIVE_INFINITY;
     loop.add(timer.fd, () => {
       timer.drain();

@@ -19,6 +19,10 @@ export class Segmenter {
   private tcp = 0;
   private index = 0;
 
+  free(): void {
+    this.segment.free();
+  }
+
   /** `frame` must have passed validateOffloads as one to be segmented. It must stay as it is until the last next(). */
   start(frame: Frame): void {
     frame.makePrivate();

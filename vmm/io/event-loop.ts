@@ -18,6 +18,7 @@ export class EventLoop {
   private readonly view = new DataView(this.events.buffer);
   private beforeSleep: (() => number) | undefined;
   private running = false;
+  private readonly closings: (() => void)[] = [];
 
   /** Calls `handler` whenever one of `events` holds for `fd` (level-triggered). */
   add(fd: number, handler: () => void, events: number = EPOLL.IN): void {
@@ -55,7 +56,13 @@ export class EventLoop {
     this.running = false;
   }
 
+  /** `hook` gives back what a part of the thread holds, when the loop is closed. */
+  onClose(hook: () => void): void {
+    this.closings.unshift(hook);
+  }
+
   close(): void {
+    for (const hook of this.closings) hook();
     close(this.epoll);
   }
 

@@ -98,6 +98,15 @@ test('onBeforeSleep(): its answer bounds the wait', ({ loop, fds: [fd = -1] }) =
   assert.is(turns, 3);
 });
 
+test('onClose(): hooks run when the loop is closed, the last first', () => {
+  const loop = new EventLoop();
+  const calls: number[] = [];
+  loop.onClose(() => calls.push(1));
+  loop.onClose(() => calls.push(2));
+  loop.close();
+  assert.equal(calls, [2, 1]);
+});
+
 test('add(): of something that is no descriptor throws SyscallError', ({ loop }) => {
   assert.throws(
     () => loop.add(1_000_000, () => {}),

@@ -1,0 +1,100 @@
+/** Clusters that are connected to the host, each in a network namespace of its own. */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { TsvmmCommand, tsvmmProgram } from '../cli/command.ts';
+import { TestHome } from '../cli/home.ts';
+import { lacksKvm } from '../support/bench-image.ts';
+import { testUnless } from '../support.ts';
+import { lacksTaps, NetworkNamespace } from './support/network-namespace.ts';
+import type { ExchangeResult } from './support/request-client.ts';
+import { counterOf, reportOf, TestCluster, untilEnded } from './support/test-cluster.ts';
+
+const test = suite('tap');
+const obstacle = lacksKvm() ?? lacksTaps();
+let home: TestHome;
+let namespace: NetworkNamespace;
+test.before(async () => {
+  if (obstacle === undefined) home = await TestHome.create();
+});
+test.before.each(() => {
+  if (obstacle === undefined) namespace = new NetworkNamespace();
+});
+test.after.each(() => namespace?.remove());
+test.after(async () => home?.remove());
+const hostTest = (name: string, body: () => Promise<void>) => testUnless(obstacle, test, name, body);
+
+const TAP = 'tsvmm0';
+const file = () =>
+  home.write(
+    'tap.yaml',
+    `
+name: tap
+vms:
+  server:
+    image: bench
+    memory: 64MiB
+    args: [tcp-server, port=7]
+    nets: [{ network: lan, ip: 10.0.0.1/24 }]
+networks: { lan: { tap: ${TAP} } }
+`,
+  );
+
+async function exchangeFromHost(messages: number, bytes: number): Promise<ExchangeResult> {
+  const client = join(import.meta.dirname, 'support/request-client.ts');
+  const words = [
+    process.execPath,
+    '--import',
+    'tsx',
+    client,
+    '10.0.0.1',
+    '7',
+    String(messages),
+    String(bytes),
+  ];
+  const [program, ...rest] = namespace.words(words) as [string, ...string[]];
+  const { stdout } = await promisify(execFile)(program, rest);
+  return JSON.parse(stdout) as ExchangeResult;
+}
+
+hostTest("a stock client on the host talks TCP to a guest's server, small messages and large", async () => {
+  const cluster = await TestCluster.start(home, file(), { namespace });
+  assert.equal(namespace.links, [TAP]);
+  namespace.within('address', 'add', '10.0.0.254/24', 'dev', TAP);
+  assert.equal(await exchangeFromHost(200, 64), { answered: 200, bytes: 200 * 64 });
+  assert.equal(await exchangeFromHost(4, 2 ** 20), { answered: 4, bytes: 4 * 2 ** 20 });
+  const stats = await cluster.until(now => Number(reportOf(now, 'server', 'tcp-server')?.ops) === 204);
+  assert.is(reportOf(stats, 'server', 'tcp-server')?.errors, 0);
+  assert.ok(counterOf(stats, 'lan', TAP, 'sent_bytes') > 4 * 2 ** 20);
+  assert.ok(counterOf(stats, 'lan', TAP, 'received_bytes') > 4 * 2 ** 20);
+  await cluster.stop();
+  assert.equal(namespace.links, []);
+});
+
+hostTest('SIGKILL leaves no tap behind, and the next run clears away the rest', async () => {
+  const killed = await TestCluster.start(home, file(), { namespace });
+  process.kill(killed.pid, 'SIGKILL');
+  await untilEnded(killed.pid);
+  assert.equal(namespace.links, []);
+  assert.equal(home.runs, ['tap']);
+  const next = await TestCluster.start(home, file(), { namespace });
+  assert.equal(namespace.links, [TAP]);
+  await next.stop();
+  assert.equal(namespace.links, []);
+  assert.equal(home.runs, []);
+});
+
+hostTest('a tap that another cluster uses is a conflict, which leaves that one alone', async () => {
+  const first = await TestCluster.start(home, file(), { namespace });
+  const words = namespace.words([...tsvmmProgram, 'run', '-d', '--name', 'second', file()]);
+  const { code, stderr } = await new TsvmmCommand(words, { TSVMM_HOME: home.path }).ended;
+  assert.is(code, 5, stderr);
+  assert.match(stderr, /^error: .*tsvmm0.* \[TSVMM_E_CONFLICT\]\nhint: /);
+  assert.equal(home.runs, ['tap']);
+  assert.equal(namespace.links, [TAP]);
+  await first.stop();
+});
+
+test.run();
