@@ -3,11 +3,20 @@
  *
  *     npx tsx test/vmm/arch/x86_64/decode/corpus.ts [--cache folder] [--no-zydis] [file ...]
  *
- * Without files: this machine's libc, libcrypto, busybox and node, and a Debian kernel with its crypto modules, which are
- * downloaded into the cache folder, as Zydis is. Takes minutes; the tests take a sample of it.
+ * Without files: the opcode space; this machine's libc, libcrypto, busybox and node; a 32-bit libc and a Debian kernel
+ * with modules, which are downloaded into the cache folder, as Zydis is. Takes minutes; the tests take a sample of it.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -58,7 +67,7 @@ class Findings {
   }
 }
 
-/** Distinct byte strings: a Set holds 16 million at most, so one for each first byte. */
+/** Distinct byte strings: a Set holds 16 million at most, so there is one for each last byte. */
 class Distinct {
   private readonly sets = Array.from({ length: 256 }, () => new Set<string>());
   count = 0;
@@ -105,7 +114,13 @@ function compareOpcodeSpace(name: string, mode: 16 | 32 | 64, encodings: Iterabl
 const distinctByMode = { 32: new Distinct(), 64: new Distinct() };
 
 /** By the class in the ELF header. */
-const elfMode = (file: string): 32 | 64 => (readFileSync(file)[4] === 1 ? 32 : 64);
+function elfMode(file: string): 32 | 64 {
+  const header = Buffer.alloc(5);
+  const fd = openSync(file, 'r');
+  readSync(fd, header);
+  closeSync(fd);
+  return header[4] === 1 ? 32 : 64;
+}
 
 async function compareProgram(file: string): Promise<void> {
   const findings = new Findings();
@@ -182,7 +197,7 @@ const programs = [
   process.execPath,
 ].filter(existsSync);
 
-if (oracle !== undefined) {
+if (oracle !== undefined && positionals.length === 0) {
   for (const mode of [64, 32, 16] as const)
     compareOpcodeSpace('legacy', mode, legacyEncodings(mode, everything));
   compareOpcodeSpace('register forms', 64, registerFormEncodings());
