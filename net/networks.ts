@@ -52,6 +52,8 @@ export class Networks {
   readonly table = new PortTable(PortTable.allocate());
   /** Called with what the thread's extension says unasked. */
   onNotice: (notice: unknown) => void = () => {};
+  /** Called once when the thread has failed: no frame flows any more. */
+  onFailure: (error: Error) => void = () => {};
   private readonly registry = new Registry();
   private readonly threadModule: ThreadModule;
   private thread: IoThread<NetMessage, unknown> | undefined;
@@ -84,10 +86,13 @@ export class Networks {
   /** Removes a network and its tap; NICs that are still attached lose their link. Throws TSVMM_E_NOT_FOUND. */
   async destroy(name: string): Promise<void> {
     const record = this.registry.network(name);
-    await record.capture?.stop().catch(() => {});
-    await this.send({ kind: 'destroy-network', network: record.number });
-    record.tap?.close();
-    this.registry.removeNetwork(record);
+    try {
+      await record.capture?.stop().catch(() => {});
+      await this.send({ kind: 'destroy-network', network: record.number });
+    } finally {
+      record.tap?.close();
+      this.registry.removeNetwork(record);
+    }
   }
 
   /** A network card to compose a machine with. Throws TSVMM_E_NOT_FOUND, TSVMM_E_CONFIG. */
@@ -150,11 +155,15 @@ export class Networks {
     return records.flatMap(record => [...record.ports.values()].map(port => this.statusOf(record, port)));
   }
 
-  /** Removes all networks and ends the thread. Afterwards a new network may be created. */
+  /**
+   * Removes all networks and ends the thread. Afterwards a new network may be created. A thread that has failed does
+   * not hinder it: that was told by onFailure.
+   */
   async stop(): Promise<void> {
-    for (const { config } of this.registry.all) await this.destroy(config.name);
-    await this.thread?.stop();
+    for (const { config } of this.registry.all) await this.destroy(config.name).catch(() => {});
+    const { thread } = this;
     this.thread = undefined;
+    await thread?.stop().catch(() => {});
   }
 
   private async attachTap(record: NetworkRecord, { name, fd, offloads }: NonNullable<NetworkRecord['tap']>) {
@@ -187,6 +196,7 @@ export class Networks {
     if (this.thread === undefined) {
       this.thread = new IoThread<NetMessage, unknown>(callerUrl, relative, setup);
       this.thread.onNotice = notice => this.onNotice(notice);
+      this.thread.ended.catch(error => this.onFailure(error));
     }
     return this.thread.request(message);
   }

@@ -85,11 +85,14 @@ export class NicPlug implements DevicePlug {
     const { port } = this;
     if (port === undefined) return;
     this.port = undefined;
-    await this.attaching;
-    // A network that was destroyed has let go of its ports.
-    if (!this.network.ports.has(port.id)) return;
-    await this.surroundings.send({ kind: 'detach', port: port.id });
-    this.surroundings.registry.removePort(this.network, port);
+    const { registry, send } = this.surroundings;
+    try {
+      await this.attaching;
+      // A network that was destroyed has let go of its ports.
+      if (this.network.ports.has(port.id)) await send({ kind: 'detach', port: port.id });
+    } finally {
+      registry.removePort(this.network, port);
+    }
   }
 
   /** Links of one network differ in their seeds, or they would all lose the same frames. */

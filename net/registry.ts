@@ -114,9 +114,9 @@ export class Registry {
     return port;
   }
 
+  /** Nothing happens when it is gone already: its number may be somebody else's by now. */
   removePort(network: NetworkRecord, port: PortRecord): void {
-    network.ports.delete(port.id);
-    this.usedPorts.delete(port.id);
+    if (network.ports.delete(port.id)) this.usedPorts.delete(port.id);
   }
 
   /** One after the other, so that a number is used again late: frames of a port that is gone may still wait. */

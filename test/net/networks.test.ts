@@ -170,6 +170,19 @@ test('Networks: mistakes get their codes and leave nothing behind', () =>
     assert.is(networks.status().length, 0);
   }));
 
+test('Networks: a thread that fails is told once, requests end, and stopping still works', async () => {
+  const networks = new Networks({ callerUrl: import.meta.url, relative: './support/failing-thread' });
+  const failures: Error[] = [];
+  networks.onFailure = error => failures.push(error);
+  assert.is(await code(networks.create({ name: 'lan' })), 'TSVMM_E_WORKER');
+  assert.is(await code(networks.create({ name: 'lan' })), 'TSVMM_E_WORKER');
+  await networks.stop();
+  assert.equal(
+    failures.map(({ message }) => message),
+    ['the thread ./support/failing-thread failed'],
+  );
+});
+
 test('macFor: the same name gives the same address, that of a network card', () => {
   assert.is(macFor('pair/server/net0'), macFor('pair/server/net0'));
   assert.not.equal(macFor('pair/server/net0'), macFor('pair/client/net0'));
