@@ -44,6 +44,8 @@ export class VmSnapshotter {
   private readonly saver: IoThread<SaverMessage, SaveResult>;
   private readonly memoryFd: number;
   private saving: Promise<SaveResult> | undefined;
+  /** When all was in the files, though not yet on the disk (performance.now()). */
+  written_ms = 0;
   private phase: 'prepared' | 'cut' | 'saved' | 'aborted' = 'prepared';
 
   private constructor(
@@ -100,6 +102,7 @@ export class VmSnapshotter {
     this.phase = 'saved';
     const report = this.report(saved);
     await this.release();
+    this.written_ms = performance.now();
     await this.saver.request({ sync: this.memoryFd });
     const manifest = this.writer.finishVm(
       {

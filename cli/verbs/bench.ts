@@ -27,6 +27,24 @@ export function define(command: Command): void {
       const { benchExits } = await import('../bench/exits/exits.ts');
       await benchExits(options);
     });
+  command
+    .command('snap')
+    .description('cost of a snapshot of one VM under load, step by step, beside what QEMU has')
+    .option('--rounds <n>', 'snapshots of each kind', wholeNumber, 30)
+    .option('--memory <size>', 'memory of the guest', size, 2 ** 30)
+    .addOption(
+      command
+        .createOption('--part <part>', 'what to measure')
+        .choices(['downtime', 'work', 'restore'])
+        .default('downtime'),
+    )
+    .addOption(formatOption())
+    .action(
+      async ({ memory, ...options }: Options & { memory: number; part: 'downtime' | 'work' | 'restore' }) => {
+        const { benchSnap } = await import('../bench/snap/snap.ts');
+        await benchSnap({ ...options, memory_bytes: memory });
+      },
+    );
   command.addHelpText(
     'after',
     `

@@ -1,13 +1,4 @@
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { TsvmmError } from '../../vmm/errors.ts';
 import type { SaveResult } from '../saver/saver.ts';
@@ -54,7 +45,7 @@ export class SnapshotWriter {
     return fd;
   }
 
-  /** Writes the state, and the checksums of the memory that has been saved; answers the VM's part of the manifest. */
+  /** Writes the state, and the checksums of the memory, which is on the disk already; answers the VM's part of the manifest. */
   finishVm(
     vm: {
       readonly name: string;
@@ -68,7 +59,6 @@ export class SnapshotWriter {
     const fd = this.memoryFds.get(vm.name);
     if (fd === undefined)
       throw new TsvmmError('TSVMM_E_INTERNAL', `the memory of ${vm.name} was never opened`);
-    fdatasyncSync(fd);
     closeSync(fd);
     this.memoryFds.delete(vm.name);
     const chunks = saved.checksums.map((crc, chunk) => (saved.zeroChunks[chunk] ? null : crc));

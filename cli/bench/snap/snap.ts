@@ -1,0 +1,229 @@
+/** `tsvmm bench snap`: what a snapshot of one VM under load costs, beside QEMU's ways. */
+import { findTool } from '../../../guest-images/find-tool.ts';
+import { MIB } from '../../../vmm/memory/address.ts';
+import { ensureImage } from '../../image/ensure.ts';
+import { findImage, imageStore } from '../../image/images.ts';
+import { abortOnSignals } from '../../ui/abort.ts';
+import { Progress } from '../../ui/progress.ts';
+import { QEMU } from '../boot/microvm.ts';
+import { type Contestant, interleave, type Series, summarizeAll } from '../harness.ts';
+import { type BenchTable, type Goal, printReport } from '../report.ts';
+import type { Summary } from '../statistics.ts';
+import { QemuSubject } from './qemu-subject.ts';
+import { type GuestOptions, TsvmmSubject } from './tsvmm-subject.ts';
+
+export interface SnapBenchOptions {
+  readonly rounds: number;
+  readonly memory_bytes: number;
+  readonly part: 'downtime' | 'work' | 'restore';
+  readonly format: 'text' | 'json';
+}
+
+const HOTSNAP = 'hotsnap, mprotect';
+const USERFAULTFD = 'hotsnap, userfaultfd';
+const STOP_COPY = 'stop-copy';
+const BACKGROUND = 'QEMU background-snapshot';
+const STOP_AND_SAVE = 'QEMU stop and save';
+
+/** The guest's own memory and this much more is not rewritten. */
+const SPARED_BYTES = 32 * MIB;
+const STAT_MS = 20;
+const RATE_WINDOW_MS = 1000;
+
+export async function benchSnap({ rounds, memory_bytes, part, format }: SnapBenchOptions): Promise<void> {
+  const signal = abortOnSignals();
+  const { path: image } = await ensureImage(imageStore(), findImage('bench'), { signal });
+  const size = memory_bytes - SPARED_BYTES;
+  const options: GuestOptions = { image, memory_bytes, cmdline: `dirty size=${size} stat=${STAT_MS}` };
+  const ours = new TsvmmSubject(options);
+  const qemu = findTool(QEMU) === undefined ? undefined : new QemuSubject(options);
+  const progress = new Progress('bench snap');
+  try {
+    const contestants = contestantsOf(part, ours, qemu);
+    const series = await interleave(contestants, { rounds, signal, progress: step => progress.step(step) });
+    progress.end();
+    report(series, { rounds, memory_bytes, part, format }, qemu === undefined);
+  } finally {
+    progress.end();
+    await ours.close();
+    await qemu?.close();
+  }
+}
+
+/** One runs while the others stand still: two guests at full rate would take each other's processor. */
+function contestantsOf(
+  part: SnapBenchOptions['part'],
+  ours: TsvmmSubject,
+  qemu: QemuSubject | undefined,
+): Contestant[] {
+  const contestants: Contestant[] = [];
+  const alone = (name: string, subject: TsvmmSubject | QemuSubject, measure: Contestant['measure']) =>
+    contestants.push({
+      name,
+      measure: async () => {
+        await subject.restart();
+        try {
+          return await measure();
+        } finally {
+          await subject.halt();
+        }
+      },
+    });
+  const ourRate = () => ours.log.rate(RATE_WINDOW_MS);
+  alone(HOTSNAP, ours, async () => ({ ...(await ours.hotsnap('mprotect', ourRate())), rate: ourRate() }));
+  if (part === 'restore') {
+    alone('restore, lazy', ours, () => ours.restore(true));
+    alone('restore, eager', ours, () => ours.restore(false));
+  } else {
+    alone(USERFAULTFD, ours, () => ours.hotsnap('userfaultfd', ourRate()));
+  }
+  if (part === 'work') alone(STOP_COPY, ours, () => ours.stopCopy(ourRate()));
+  if (qemu === undefined) return contestants;
+  const rate = () => qemu.log.rate(RATE_WINDOW_MS);
+  if (part === 'restore') {
+    alone(STOP_AND_SAVE, qemu, () => qemu.stopAndSave(rate()));
+    alone('QEMU -incoming', qemu, () => qemu.restore());
+    return contestants;
+  }
+  alone(BACKGROUND, qemu, () => qemu.backgroundSnapshot(rate()));
+  if (part === 'work') alone(STOP_AND_SAVE, qemu, () => qemu.stopAndSave(rate()));
+  return contestants;
+}
+
+type Summaries = Record<string, Record<string, Summary>>;
+
+const show = (summary: Summary | undefined, scale = 1, digits = 2): string =>
+  summary === undefined
+    ? '-'
+    : `${(summary.median / scale).toFixed(digits)} ±${(summary.mad / scale).toFixed(digits)}`;
+const p99 = (summary: Summary | undefined, scale = 1, digits = 2): string =>
+  summary === undefined ? '-' : (summary.p99 / scale).toFixed(digits);
+
+function report(series: Series, options: SnapBenchOptions, withoutQemu: boolean): void {
+  const all: Summaries = Object.fromEntries(
+    [...series.keys()].map(name => [name, summarizeAll(series, name)]),
+  );
+  printReport(
+    {
+      bench: `bench snap (${options.part}, ${options.memory_bytes / MIB} MiB)`,
+      rounds: options.rounds,
+      results: all,
+      goals: options.part === 'restore' ? [] : goals(all, options),
+      tables: options.part === 'restore' ? [restoreTable(all)] : [costTable(all), stepTable(all)],
+      notes: [
+        'saved: all is in the files; durable: on the disk too, which QEMU does not wait for',
+        ...(withoutQemu ? [`${QEMU} is not installed: nothing to compare with`] : []),
+      ],
+    },
+    options.format,
+  );
+}
+
+function costTable(all: Summaries): BenchTable {
+  return {
+    title: 'A guest that rewrites all its memory at full rate',
+    headings: [
+      '',
+      'DOWN ms',
+      'P99',
+      'COMPLETE ms',
+      'LOST WRITES k',
+      'GAP ms',
+      'STALL MAX ms',
+      'FAULTS',
+      'FALLBACKS',
+      'MiB',
+    ],
+    rows: Object.entries(all).map(([name, metrics]) => [
+      name,
+      show(metrics.downtime_us, 1000),
+      p99(metrics.downtime_us, 1000),
+      show(metrics.saved_ms, 1, 0),
+      show(metrics.durable_ms, 1, 0),
+      show(metrics.missing_writes, 1000, 0),
+      show(metrics.guest_gap_us, 1000, 1),
+      show(metrics.stall_us_max, 1000),
+      show(metrics.chunks_eager, 1, 0),
+      show(metrics.cow_faults, 1, 0),
+      show(metrics.fallbacks, 1, 0),
+      show(metrics.written_mib, 1, 0),
+    ]),
+  };
+}
+
+function stepTable(all: Summaries): BenchTable {
+  const steps = ['kick_us', 'state_us', 'devices_us', 'arm_us', 'eager_us', 'wake_us'] as const;
+  const ours = [HOTSNAP, USERFAULTFD].filter(name => all[name] !== undefined);
+  return {
+    title: 'Where the downtime goes, in ms (state is captured while devices are locked and memory is armed)',
+    headings: ['', ...steps.map(step => step.replace('_us', '').toUpperCase()), 'PREPARE BEFORE'],
+    rows: ours.map(name => [
+      name,
+      ...steps.map(step => show(all[name]?.[step], 1000)),
+      show(all[name]?.prepare_ms, 1, 1),
+    ]),
+  };
+}
+
+function restoreTable(all: Summaries): BenchTable {
+  const rows = Object.entries(all).filter(([, metrics]) => metrics.total_ms !== undefined);
+  return {
+    title: 'From nothing to the next line of the guest, in ms',
+    headings: ['', 'TOTAL', 'P99', 'UNTIL RELEASE', 'RELEASE TO LINE'],
+    rows: rows.map(([name, metrics]) => [
+      name,
+      show(metrics.total_ms, 1, 1),
+      p99(metrics.total_ms, 1, 1),
+      show(metrics.load_ms, 1, 1),
+      show(metrics.line_ms, 1, 1),
+    ]),
+  };
+}
+
+function goals(all: Summaries, { memory_bytes }: SnapBenchOptions): Goal[] {
+  const ours = all[HOTSNAP] ?? {};
+  const background = all[BACKGROUND];
+  const found: Goal[] = [];
+  const add = (goal: string, measured: number | undefined, limit: number, unit = '') => {
+    if (measured === undefined || Number.isNaN(measured)) return;
+    found.push({ goal, measured: `${measured.toPrecision(3)}${unit}`, reached: measured <= limit });
+  };
+  const gib = memory_bytes / 2 ** 30;
+  add('downtime p50 below 0.8 ms', ms(ours.downtime_us?.median), 0.8, ' ms');
+  add('downtime p99 below 4 ms', ms(ours.downtime_us?.p99), 4, ' ms');
+  add('arming at most 0.3 ms per GiB', ms(ours.arm_us?.median, gib), 0.3, ' ms');
+  add('fallbacks of the bench guest', ours.fallbacks?.p99, 0);
+  add('downtime not longer than background-snapshot', share(ours, background, 'downtime_us'), 1, ' of it');
+  add(
+    'lost work at most 1/20 of background-snapshot',
+    share(ours, background, 'missing_writes'),
+    1 / 20,
+    ' of it',
+  );
+  add(
+    'completion at most 1/3 of background-snapshot',
+    share(ours, background, 'complete_ms'),
+    1 / 3,
+    ' of it',
+  );
+  add(
+    'downtime 500 times shorter than stop and save',
+    share(ours, all[STOP_AND_SAVE], 'downtime_us'),
+    1 / 500,
+    ' of it',
+  );
+  return found;
+}
+
+const ms = (us: number | undefined, per = 1): number | undefined =>
+  us === undefined ? undefined : us / 1000 / per;
+
+function share(
+  above: Record<string, Summary>,
+  below: Record<string, Summary> | undefined,
+  metric: string,
+): number | undefined {
+  const a = above[metric]?.median;
+  const b = below?.[metric]?.median;
+  return a === undefined || b === undefined ? undefined : a / b;
+}

@@ -1,0 +1,188 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import type { CowMechanismName } from '../../../snapshot/cow/mechanism.ts';
+import { SnapshotReader } from '../../../snapshot/image/reader.ts';
+import { SnapshotWriter } from '../../../snapshot/image/writer.ts';
+import { restoredSoftware } from '../../../snapshot/restore/restored-software.ts';
+import type { SaveResult } from '../../../snapshot/saver/saver.ts';
+import type { SaverMessage } from '../../../snapshot/saver/saver-thread.ts';
+import { VmSnapshotter } from '../../../snapshot/vm-snapshotter.ts';
+import { IoThread } from '../../../vmm/io/io-thread.ts';
+import { Kvm } from '../../../vmm/kvm/kvm.ts';
+import { Machine } from '../../../vmm/machine.ts';
+import type { MachineSoftware } from '../../../vmm/machine-parts.ts';
+import { VcpuHandle } from '../../../vmm/vcpu/vcpu-handle.ts';
+import type { Sample } from '../harness.ts';
+import { DirtyLog } from './dirty-log.ts';
+
+export interface GuestOptions {
+  readonly image: string;
+  readonly memory_bytes: number;
+  /** Share of the memory that the guest rewrites over and over. */
+  readonly cmdline: string;
+  /** Where images go; on the file system that is to be measured. */
+  readonly folder?: string;
+}
+
+/** Longer than the window over which a rate is taken. */
+export const SETTLE_MS = 1500;
+const SAVER_URL = new URL('../../../snapshot/vm-snapshotter.ts', import.meta.url).href;
+
+/** One VM of ours under load, of which snapshots are taken. */
+export class TsvmmSubject {
+  readonly log = new DirtyLog();
+  private readonly kvm = Kvm.open();
+  private readonly options: GuestOptions;
+  private readonly folder: string;
+  private readonly saver: IoThread<SaverMessage, SaveResult>;
+  private machine: Machine | undefined;
+  private count = 0;
+
+  constructor(options: GuestOptions) {
+    this.options = options;
+    this.folder = mkdtempSync(join(options.folder ?? tmpdir(), 'tsvmm-bench-'));
+    const url = import.meta.url.endsWith('.ts') ? SAVER_URL : SAVER_URL.replace(/\.ts$/, '.js');
+    this.saver = new IoThread(url, './saver/saver-thread');
+  }
+
+  /** Lets the VM run, and a while go by, so that its undisturbed rate is known. */
+  async restart(): Promise<void> {
+    if (this.machine === undefined) {
+      this.machine = await this.create();
+      this.machine.on('console', bytes => this.log.push(bytes));
+      this.machine.start();
+      await this.log.next();
+    } else {
+      this.machine.resume();
+    }
+    await setTimeout(SETTLE_MS);
+  }
+
+  /** Stops it, so that others have the processor for themselves. */
+  async halt(): Promise<void> {
+    await this.machine?.pause();
+  }
+
+  /** A hot snapshot: the VM runs on while it is saved. */
+  async hotsnap(cow: CowMechanismName, rate: number): Promise<Sample> {
+    return this.snapshot(cow, rate, { paused: false });
+  }
+
+  /** The VM stands still until all is saved. */
+  async stopCopy(rate: number): Promise<Sample> {
+    return this.snapshot('mprotect', rate, { paused: true });
+  }
+
+  /** Time until a VM restored from the last snapshot prints its next line, from nothing. */
+  async restore(lazy: boolean): Promise<Sample> {
+    const reader = new SnapshotReader(this.path(this.count));
+    const log = new DirtyLog();
+    const thread = new VcpuHandle();
+    await thread.started();
+    const started = performance.now();
+    const software = restoredSoftware(reader, reader.vm('bench'), {
+      lazy,
+      onDamage: error => console.error(error),
+    });
+    const machine = await this.create(software, [thread]);
+    try {
+      machine.on('console', bytes => log.push(bytes));
+      machine.start();
+      const released = performance.now();
+      await log.next();
+      const heard = performance.now();
+      return { load_ms: released - started, line_ms: heard - released, total_ms: heard - started };
+    } finally {
+      await machine.stop();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.machine?.stop();
+    await this.saver.stop();
+    this.kvm.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private async snapshot(
+    cow: CowMechanismName,
+    rate: number,
+    { paused }: { paused: boolean },
+  ): Promise<Sample> {
+    const machine = this.machine as Machine;
+    if (this.count > 0) rmSync(this.path(this.count), { recursive: true, force: true });
+    this.count++;
+    const requested = performance.now();
+    const writer = new SnapshotWriter(this.path(this.count));
+    const snapshotter = await VmSnapshotter.prepare(machine, { cow }, writer, this.saver);
+    const prepared = performance.now();
+    if (paused) await machine.pause();
+    const cut = snapshotter.cut();
+    const { manifest, report } = await snapshotter.save();
+    if (paused) machine.resume();
+    const resumed = performance.now();
+    this.publish(writer, manifest);
+    const complete = performance.now();
+    const counters = machine.cow.state.counters;
+    await this.log.next();
+    await this.log.next();
+    return {
+      downtime_us: paused ? (resumed - prepared) * 1000 : cut.downtime_us,
+      kick_us: cut.kick_us,
+      state_us: cut.state_us,
+      devices_us: cut.devices_us,
+      arm_us: cut.arm_us,
+      eager_us: cut.eager_us,
+      wake_us: cut.wake_us,
+      prepare_ms: prepared - requested,
+      saved_ms: snapshotter.written_ms - requested,
+      durable_ms: complete - requested,
+      missing_writes: this.log.missing(requested, paused ? resumed : snapshotter.written_ms, rate),
+      guest_gap_us: this.log.longestGap_us(requested, snapshotter.written_ms),
+      chunks_eager: counters.chunks_eager,
+      cow_faults: report.cow_faults,
+      fallbacks: report.fallbacks,
+      stall_us_max: counters.stall_us_max,
+      buffer_waits: counters.buffer_waits,
+      written_mib: report.memory_bytes / 2 ** 20,
+    };
+  }
+
+  private publish(writer: SnapshotWriter, vm: Awaited<ReturnType<VmSnapshotter['save']>>['manifest']): void {
+    writer.publish({
+      format: 'tsvmm-snapshot',
+      version: 1,
+      cluster: 'bench',
+      name: `s${this.count}`,
+      created_at: new Date().toISOString(),
+      epoch: this.count,
+      method: 'hotsnap',
+      cow: 'mprotect',
+      filter: 'off',
+      configuration: null,
+      vms: [{ ...vm, ports: [], disks: [] }],
+      channel: writer.writeFile('channel.bin', new Uint8Array(0)),
+      timeline: writer.writeFile('timeline.json', new Uint8Array(0)),
+      report: null,
+    });
+  }
+
+  private path(number: number): string {
+    return join(this.folder, `s${number}`);
+  }
+
+  private create(restored?: MachineSoftware, threads: readonly VcpuHandle[] = []): Promise<Machine> {
+    return Machine.create(this.kvm, {
+      name: 'bench',
+      imagePath: this.options.image,
+      cmdline: this.options.cmdline,
+      memory_bytes: this.options.memory_bytes,
+      vcpus: 1,
+      devices: [],
+      threads,
+      ...(restored === undefined ? {} : { restored }),
+    });
+  }
+}
