@@ -41,13 +41,13 @@ export const uffdMsg = struct(
 const UFFDIO = 0xaa;
 const request = (direction: 2 | 3, number: number, { size }: { size: number }): number =>
   direction * 2 ** 30 + size * 2 ** 16 + UFFDIO * 2 ** 8 + number;
-const UFFDIO_API = request(3, 0x3f, uffdioApi);
-const UFFDIO_REGISTER = request(3, 0x00, uffdioRegister);
-const UFFDIO_UNREGISTER = request(2, 0x01, uffdioRange);
-const UFFDIO_WAKE = request(2, 0x02, uffdioRange);
-const UFFDIO_COPY = request(3, 0x03, uffdioCopy);
-const UFFDIO_MOVE = request(3, 0x05, uffdioMove);
-const UFFDIO_WRITEPROTECT = request(3, 0x06, uffdioWriteprotect);
+export const UFFDIO_API = request(3, 0x3f, uffdioApi);
+export const UFFDIO_REGISTER = request(3, 0x00, uffdioRegister);
+export const UFFDIO_UNREGISTER = request(2, 0x01, uffdioRange);
+export const UFFDIO_WAKE = request(2, 0x02, uffdioRange);
+export const UFFDIO_COPY = request(3, 0x03, uffdioCopy);
+export const UFFDIO_MOVE = request(3, 0x05, uffdioMove);
+export const UFFDIO_WRITEPROTECT = request(3, 0x06, uffdioWriteprotect);
 
 const API_VERSION = 0xaan;
 export const UserfaultFeature = {
@@ -61,12 +61,12 @@ const EVENT_PAGEFAULT = 0x12;
 
 /** No libc wrapper exists for userfaultfd(2). */
 const syscall = backend.bind('syscall', 'i64', ['i64', 'i64']);
-const SYS_USERFAULTFD = 323;
+export const SYS_USERFAULTFD = 323;
 const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
 /** Since Linux 6.1; admin-guide/mm/userfaultfd.rst. */
 const DEVICE = '/dev/userfaultfd';
-const USERFAULTFD_IOC_NEW = 0xaa00;
+export const USERFAULTFD_IOC_NEW = 0xaa00;
 
 /** A new descriptor, or -errno. What userfaultfd(2) refuses, the device of newer kernels may allow. */
 function create(): number {

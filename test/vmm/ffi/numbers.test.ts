@@ -8,23 +8,33 @@ import * as constants from '../../../vmm/kvm/constants.ts';
 import * as kvm from '../../../vmm/kvm/kvm.ts';
 import * as vcpu from '../../../vmm/kvm/vcpu.ts';
 import * as vm from '../../../vmm/kvm/vm.ts';
+import * as userfaultfd from '../../../vmm/memory/userfaultfd.ts';
 import { evaluateC, lacksCompiler } from '../../support/c-program.ts';
 import { testUnless } from '../../support.ts';
 
 const headers = [
   'fcntl.h',
+  'sys/file.h',
   'sys/epoll.h',
   'sys/eventfd.h',
   'sys/ioctl.h',
   'sys/mman.h',
+  'sys/syscall.h',
+  'sys/uio.h',
   'linux/kvm.h',
+  'linux/userfaultfd.h',
   'linux/virtio_config.h',
   'linux/virtio_ids.h',
   'linux/virtio_mmio.h',
   'linux/virtio_ring.h',
 ];
 /** Which the headers of an older distribution lack. */
-const recent = new Set(['KVM_EXIT_MEMORY_FAULT']);
+const recent = new Set([
+  'KVM_EXIT_MEMORY_FAULT',
+  'UFFDIO_MOVE',
+  'UFFD_FEATURE_MOVE',
+  'UFFD_FEATURE_WP_UNPOPULATED',
+]);
 
 type Numbers = Record<string, number | bigint>;
 const named = (numbers: Numbers, name: (key: string) => string): Numbers =>
@@ -45,6 +55,7 @@ for (const [name, { get, set }] of Object.entries(vcpu.vcpuStates)) {
 
 /** Names whose C spelling follows no rule. */
 const irregular: Numbers = {
+  SYS_userfaultfd: userfaultfd.SYS_USERFAULTFD,
   KVM_API_VERSION: constants.KVM_API_VERSION,
   KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON: constants.InternalError.UNEXPECTED_EXIT,
   KVM_EXIT_IO_OUT: constants.IO_OUT,
@@ -62,12 +73,22 @@ const irregular: Numbers = {
 const { UNEXPECTED_EXIT: _named, ...internalErrors } = constants.InternalError;
 const { SIZE: _measured, ...descriptorFlags } = virtio.Descriptor;
 const { ENTROPY, ...deviceIds } = virtio.DeviceId;
+const userfaultRequests = Object.fromEntries(
+  Object.entries(userfaultfd).filter(([name]) => /^(UFFDIO_|USERFAULTFD_IOC)/.test(name)),
+) as Numbers;
 const tables: Record<string, Numbers> = {
   'libc PROT': prefixed('PROT_', libc.PROT),
   'libc MAP': prefixed('MAP_', libc.MAP),
   'libc MADV': prefixed('MADV_', libc.MADV),
   'libc O': prefixed('O_', libc.O),
   'libc EFD': prefixed('EFD_', libc.EFD),
+  'libc RWF': prefixed('RWF_', libc.RWF),
+  'libc FALLOC': prefixed('FALLOC_FL_', libc.FALLOC),
+  'libc FADV': prefixed('POSIX_FADV_', libc.FADV),
+  'libc LOCK': named(
+    libc.LOCK,
+    key => `LOCK_${{ SHARED: 'SH', EXCLUSIVE: 'EX', NONBLOCK: 'NB' }[key] ?? 'UN'}`,
+  ),
   'libc EPOLL': named(libc.EPOLL, key => (key.startsWith('CTL_') ? `EPOLL_${key}` : `EPOLL${key}`)),
   'kvm Capability': prefixed('KVM_CAP_', constants.Capability),
   'kvm ExitReason': prefixed('KVM_EXIT_', constants.ExitReason),
@@ -81,6 +102,9 @@ const tables: Record<string, Numbers> = {
   'virtio Status': named(virtio.Status, key => `VIRTIO_CONFIG_S_${key}`),
   'virtio Descriptor': prefixed('VRING_DESC_F_', descriptorFlags),
   'virtio DeviceId': { VIRTIO_ID_RNG: ENTROPY, ...prefixed('VIRTIO_ID_', deviceIds) },
+  'userfaultfd requests': userfaultRequests,
+  'userfaultfd features': prefixed('UFFD_FEATURE_', userfaultfd.UserfaultFeature),
+  'userfaultfd modes': prefixed('UFFDIO_REGISTER_MODE_', userfaultfd.RegisterMode),
   irregular,
   'ioctl request': requests,
 };
@@ -91,6 +115,11 @@ test('ioctl requests: every number computed in vmm/kvm is exported, so that it i
   const sources = readdirSync(kvmFolder).map(file => readFileSync(join(kvmFolder, file), 'utf8'));
   const computed = sources.flatMap(source => source.match(/(?<=[=:] )(io|ior|iow|iowr)\(0x/g) ?? []);
   assert.is(Object.keys(requests).length, computed.length);
+});
+
+test('libc: every table of constants is compared here', () => {
+  const exported = Object.entries(libc).filter(([, value]) => typeof value === 'object');
+  for (const [name] of exported) assert.ok(tables[`libc ${name}`] !== undefined, name);
 });
 
 for (const [table, numbers] of Object.entries(tables)) {
