@@ -11,20 +11,22 @@ export class DeviceHost {
 
   /** A new entropy device. */
   createRng(): DevicePlug {
-    const attached: DeviceAttachment[] = [];
+    let attached: { readonly attachment: DeviceAttachment; readonly served: Promise<void> } | undefined;
     return {
       name: 'rng',
       model: rngModel,
       attach: async (attachment: DeviceAttachment, ram: RamDescriptor) => {
-        attached.push(attachment);
         // The thread is not waited for: notifications that come before it runs stay in their eventfds.
-        this.running()
-          .request({ attach: 'rng', attachment, ram })
-          .catch(() => {});
+        const served = this.running().request({ attach: 'rng', attachment, ram });
+        served.catch(() => {});
+        attached = { attachment, served };
       },
       detach: async () => {
-        const attachment = attached.pop();
-        if (attachment !== undefined) await this.running().request({ detach: attachment.queueEventFds });
+        const last = attached;
+        attached = undefined;
+        if (last === undefined) return;
+        await last.served;
+        await this.running().request({ detach: last.attachment.queueEventFds });
       },
     };
   }
