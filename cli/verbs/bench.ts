@@ -45,6 +45,16 @@ export function define(command: Command): void {
         await benchSnap({ ...options, memory_bytes: memory });
       },
     );
+  command
+    .command('net')
+    .description('requests per second and throughput between two guests, beside QEMU on a Linux bridge')
+    .option('--rounds <n>', 'rounds that count', wholeNumber, 5)
+    .option('--seconds <n>', 'that each measurement lasts', wholeNumber, 3)
+    .addOption(formatOption())
+    .action(async (options: Options & { seconds: number }) => {
+      const { benchNet } = await import('../bench/net/net.ts');
+      await benchNet(options);
+    });
   command.addHelpText(
     'after',
     `
