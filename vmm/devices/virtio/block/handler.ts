@@ -5,12 +5,15 @@ import type { VirtQueue } from '../queue.ts';
 import type { DeviceAttachment, ServedDevice } from '../served-device.ts';
 import type { BlockBackend } from './backend.ts';
 import { BLOCKED, type ExecutorOptions, RequestExecutor } from './executor.ts';
+import { IdlePoll } from './idle-poll.ts';
 import { BlockFeature, QUEUE_SIZE } from './model.ts';
 
 /** What is left to do when the device's lock is given back. */
 const Next = {
   /** Nothing: the driver notifies us when there is more. */
   SLEEP: 0,
+  /** Nothing, but more may come so soon that it is worth looking. */
+  POLL: 4,
   /** More requests. */
   CONTINUE: 1,
   /** The same, but somebody else wants the lock first. */
@@ -48,6 +51,10 @@ export class BlockHandler {
     const queue = this.device.queue(0);
     if (queue !== undefined) this.next = this.batch(queue);
   };
+  private readonly idlePoll = new IdlePoll();
+  private readonly hasAvailable = (): boolean => this.device.queue(0)?.hasAvailable === true;
+  /** Requests were served since the queue was last found empty. */
+  private busy = false;
   private next: Next = Next.SLEEP;
   private activation = -1;
   /** Requests at the head of the queue whose reads are announced already. */
@@ -77,12 +84,14 @@ export class BlockHandler {
 
   private serve(): void {
     drainEventFd(this.queueEventFd);
-    const { device, backend } = this;
+    const { device, backend, idlePoll } = this;
+    if (!this.busy) idlePoll.woke();
     for (let turn = 0; turn < BATCHES_PER_TURN; turn++) {
       if (!device.enter()) return;
       const next = this.serveBatch();
       if (next === Next.SLEEP) return;
-      if (next === Next.WAIT) backend.wait();
+      if (next === Next.POLL) idlePoll.poll(this.hasAvailable);
+      else if (next === Next.WAIT) backend.wait();
       else if (next === Next.YIELD) Atomics.wait(this.yielding, 0, 0, YIELD_MS);
     }
     signalEventFd(this.queueEventFd);
@@ -119,9 +128,11 @@ export class BlockHandler {
       if (count === BATCH_REQUESTS || bytes >= BATCH_BYTES) return this.publish(queue, Next.CONTINUE);
       if (!queue.pop(chain)) {
         device.publish(queue);
-        if (!queue.enableNotifications()) return Next.SLEEP;
-        continue;
+        const next = this.becomeIdle(queue);
+        if (next === Next.CONTINUE) continue;
+        return next;
       }
+      this.busy = true;
       const written = this.executor.execute(chain);
       if (written === BLOCKED) {
         queue.undoPop();
@@ -133,6 +144,19 @@ export class BlockHandler {
       bytes += chain.readableBytes + chain.writableBytes;
       if (lock.isContended) return this.publish(queue, Next.YIELD);
     }
+  }
+
+  /** The queue is empty: it is polled for a while, if that is worth it, before the driver is asked to notify us. */
+  private becomeIdle(queue: VirtQueue): Next {
+    if (this.busy) {
+      this.busy = false;
+      this.idlePoll.idle();
+      if (this.idlePoll.isWanted) {
+        queue.disableNotifications();
+        return Next.POLL;
+      }
+    }
+    return queue.enableNotifications() ? Next.CONTINUE : Next.SLEEP;
   }
 
   private publish(queue: VirtQueue, next: Next): Next {
