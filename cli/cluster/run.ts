@@ -77,14 +77,10 @@ async function start(
   performance.mark('read file');
   const { parseCluster, readClusterFile } = await import('../config/load.ts');
   const source = restore?.source ?? readSource(request.source as { file: string }, readClusterFile);
-  const original = parseCluster(source.file, source.text);
   // MAC addresses come from the name: a restored cluster keeps those its guests know.
-  const config =
-    restore !== undefined && request.name !== undefined
-      ? { ...original, name: request.name }
-      : request.name === undefined
-        ? original
-        : parseCluster(source.file, source.text, { name: request.name });
+  const early = restore === undefined && request.name !== undefined ? { name: request.name } : {};
+  const original = parseCluster(source.file, source.text, { ...early, remember: true });
+  const config = request.name === undefined ? original : { ...original, name: request.name };
 
   performance.mark('claim name');
   const { RunningCluster } = await import('./cluster.ts');
@@ -139,6 +135,7 @@ async function prepareSnapshots(
 ): Promise<() => Promise<ClusterSnapshots>> {
   if (networks === undefined || disks === undefined)
     throw new Error('the cluster was composed without devices');
+  await networks.ready();
   if (restore !== undefined) await networks.inject(restore.channel());
   let snapshots: Promise<ClusterSnapshots> | undefined;
   return () => {

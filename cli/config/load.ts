@@ -4,6 +4,7 @@ import { TsvmmError } from '../../vmm/errors.ts';
 import { SourceDocument } from './document.ts';
 import { limits } from './limits.ts';
 import { configError } from './problems.ts';
+import { recall, remember } from './remembered.ts';
 import { resolveCluster } from './resolve.ts';
 import type { ResolvedCluster } from './resolved.ts';
 import { clusterFile } from './schema.ts';
@@ -11,6 +12,8 @@ import { clusterFile } from './schema.ts';
 export interface LoadOptions {
   /** Takes the place of the file's `name`. */
   readonly name?: string;
+  /** Remember what the text says for the next time, and use what is remembered; see remembered.ts. */
+  readonly remember?: boolean;
 }
 
 /**
@@ -23,12 +26,14 @@ export function loadCluster(file: string, options: LoadOptions = {}): ResolvedCl
 
 /** The same for a text that is said to come from `file`, against whose directory relative paths count. */
 export function parseCluster(file: string, text: string, options: LoadOptions = {}): ResolvedCluster {
-  const document = new SourceDocument(file, text);
+  const known = options.remember ? recall(text) : undefined;
+  const document = new SourceDocument(file, text, known);
   if (document.problems.length > 0) throw configError(document.problems, text);
   const parsed = v.safeParse(clusterFile, document.value);
   if (parsed.issues !== undefined) throw configError(parsed.issues.map(problemOf(document)), text);
   const { cluster, problems } = resolveCluster(document, parsed.output, options.name);
   if (problems.length > 0) throw configError(problems, text);
+  if (options.remember && known === undefined) remember(text, document.value);
   return cluster;
 }
 
