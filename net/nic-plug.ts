@@ -53,6 +53,11 @@ export class NicPlug implements DevicePlug {
     return this.port?.id;
   }
 
+  /** Settles when the switch knows the port: a frame that another port sends before goes past it. */
+  get attached(): Promise<void> {
+    return this.attaching;
+  }
+
   get macAddress(): string {
     return formatMac(this.mac);
   }

@@ -10,6 +10,8 @@ export interface SnapshotNetworks extends ClusterNetworks {
   /** The ports of a VM, as the epoch protocol names them. */
   portsOf(vm: string): readonly string[];
   readonly epochSwitch: EpochSwitch;
+  /** Settles when all ports are plugged in: before, frames of one VM would go past another. */
+  ready(): Promise<void>;
   /** Hands the recorded frames of a restored snapshot to their receivers. Before the cluster is released. */
   inject(channel: ChannelState): Promise<void>;
   /** What `tsvmm capture` asks for. */
@@ -72,6 +74,10 @@ class OpenNetworks implements SnapshotNetworks {
     return [...this.plugs.keys()].filter(port => port.startsWith(`${vm}/`));
   }
 
+  async ready(): Promise<void> {
+    await Promise.all([...this.plugs.values()].map(plug => plug.attached));
+  }
+
   inject(channel: ChannelState): Promise<void> {
     return this.epochSwitch.inject(channel);
   }
@@ -105,6 +111,7 @@ const withoutNetworks: SnapshotNetworks = {
   networks: undefined,
   createNics: async () => [],
   portsOf: () => [],
+  ready: async () => {},
   inject: async () => {},
   stats: () => ({}),
   close: async () => {},

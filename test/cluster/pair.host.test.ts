@@ -122,7 +122,8 @@ hostTest('events: tells of a pause, a resume and the end, with which it ends', a
     .split('\n')
     .map(line => JSON.parse(line) as TsvmmEvent);
   const clusterStates = events.flatMap(event => (event.type === 'cluster-state' ? [event.state] : []));
-  assert.equal(clusterStates.slice(-2), ['running', 'stopping']);
+  // The stream ends with the cluster: whether its very last state is heard is a race.
+  assert.equal(clusterStates.filter(state => state !== 'stopped').slice(-2), ['running', 'stopping']);
   const clientStates = events.flatMap(event =>
     event.type === 'vm-state' && event.vm === 'client' ? [event.state] : [],
   );

@@ -33,6 +33,7 @@ async function join(networks: Networks, network: string, mac: number, name = 'ne
   const nic = new FakeNic({ mac, name: `vm${mac % 256}/${name}` });
   const { address, length, cow } = nic.guest.ram;
   await plug.attach(nic.device.attachment, { address, length, cow });
+  await plug.attached;
   return { nic, plug };
 }
 
