@@ -96,8 +96,7 @@ async function start(
   teardown.add(() => cluster.stop());
   shutdown.signal.throwIfAborted();
 
-  const snapshots = await prepareSnapshots(cluster, source, parts, restore);
-  teardown.add(async () => (await snapshots()).close());
+  const snapshots = await prepareSnapshots(cluster, source, parts, restore, teardown);
 
   performance.mark('start guests');
   const ended = untilEnd(cluster, view, { failFast: request.detached === undefined });
@@ -132,12 +131,14 @@ async function prepareSnapshots(
   source: ClusterSource,
   { machines, networks, disks }: HostParts,
   restore: RestoreSource | undefined,
+  teardown: Teardown,
 ): Promise<() => Promise<ClusterSnapshots>> {
   if (networks === undefined || disks === undefined)
     throw new Error('the cluster was composed without devices');
   await networks.ready();
   if (restore !== undefined) await networks.inject(restore.channel());
   let snapshots: Promise<ClusterSnapshots> | undefined;
+  teardown.add(async () => (await snapshots)?.close());
   return () => {
     snapshots ??= import('./snapshots.ts').then(
       module =>

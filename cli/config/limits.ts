@@ -23,3 +23,6 @@ export const limits = {
   delay_ms: 60_000,
   rate_mbit: 1_000_000,
 } as const;
+
+/** What a cluster, a virtual machine or a network may be called, besides the length: names become file names. */
+export const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { suggest } from '../ui/suggest.ts';
 import { parseIpv4Interface, parseMac } from './addresses.ts';
-import { limits } from './limits.ts';
+import { limits, NAME_PATTERN } from './limits.ts';
 import { formatSize, parseShare, parseSize } from './units.ts';
 
 /** An object with these keys and no others. */
@@ -52,7 +52,7 @@ const NAME_RULE = `a name has 1 to ${limits.nameLength} of a-z, 0-9 and "-", and
 const name = v.pipe(
   v.string('expected a name'),
   v.maxLength(limits.nameLength, NAME_RULE),
-  v.regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/, NAME_RULE),
+  v.regex(NAME_PATTERN, NAME_RULE),
 );
 export const isName = (text: string): boolean => v.is(name, text);
 

@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TsvmmError } from '../../vmm/errors.ts';
+import { limits, NAME_PATTERN } from '../config/limits.ts';
 import { failureLog, runsDirectory } from './layout.ts';
 import { isAlive, ownIdentity, type ProcessIdentity } from './process-identity.ts';
 import { accepts } from './socket.ts';
@@ -38,10 +39,11 @@ export class RunDirectory {
 
   /**
    * Takes the cluster's name. The directory appears whole, by rename, so that of two that want the name one gets it.
-   * Throws TSVMM_E_CLUSTER_EXISTS.
+   * Throws TSVMM_E_CLUSTER_EXISTS, and TSVMM_E_USAGE for what cannot be a name.
    */
   static async claim(about: Omit<RunRecord, keyof ProcessIdentity>): Promise<RunDirectory> {
     const record = { ...ownIdentity(), ...about };
+    requireName(record.cluster);
     const path = join(runsDirectory(), record.cluster);
     mkdirSync(runsDirectory(), { recursive: true, mode: 0o700 });
     removeLeftovers();
@@ -73,6 +75,13 @@ export class RunDirectory {
     this.removed = true;
     rmSync(this.path, { recursive: true, force: true });
   }
+}
+
+function requireName(name: string): void {
+  if (NAME_PATTERN.test(name) && name.length <= limits.nameLength) return;
+  throw new TsvmmError('TSVMM_E_USAGE', `"${name}" cannot be the name of a cluster`, {
+    hint: `a name has 1 to ${limits.nameLength} of a-z, 0-9 and "-"`,
+  });
 }
 
 const LEFTOVER_AGE_MS = 3_600_000;

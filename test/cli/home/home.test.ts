@@ -79,6 +79,12 @@ test('claim: a name that a living process has is refused, whoever asks', async (
   directory.remove();
 });
 
+test('claim: what leads out of the directory, or is no name, is refused', async ({ home }) => {
+  for (const name of ['../a', 'a/b', '', '.', 'A', 'a'.repeat(41)])
+    assert.is(await codeOf(claim(name)), 'TSVMM_E_USAGE', name);
+  assert.not.ok(existsSync(join(home, 'run')));
+});
+
 test('claim: of many that want a name at the same time one gets it', async ({ home }) => {
   leaveStale(home, 'a');
   const codes = await Promise.all(Array.from({ length: 8 }, () => codeOf(claim('a'))));
