@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import type { DevicePlug } from '../vmm/devices/plug.ts';
+import { TsvmmError } from '../vmm/errors.ts';
 import type { IoThread } from '../vmm/io/io-thread.ts';
 import type { Machine } from '../vmm/machine.ts';
 import { HUGE_PAGE_SIZE, MIB, PAGE_SIZE } from '../vmm/memory/address.ts';
@@ -45,8 +46,10 @@ export class VmSnapshotter {
   private readonly pool: CopyPool;
   private readonly writer: SnapshotWriter;
   private readonly saver: IoThread<SaverMessage, SaveResult>;
-  private readonly memoryFd: number;
-  private saving: Promise<SaveResult> | undefined;
+  /** The image file of RAM. */
+  readonly memoryFd: number;
+  /** What the saver thread is doing for us. */
+  private saving: Promise<unknown> | undefined;
   /** When all was in the files, though not yet on the disk (performance.now()). */
   written_ms = 0;
   private phase: 'prepared' | 'cut' | 'saved' | 'aborted' = 'prepared';
@@ -79,14 +82,26 @@ export class VmSnapshotter {
     const chunkSize = options.chunkSize ?? HUGE_PAGE_SIZE;
     const mechanism = mechanisms[options.cow](machine);
     await mechanism.prepare(chunkSize);
-    const pool = allocateCopyPool(machine.ram.length, chunkSize);
-    const touched = Math.min(pool.slotCount * chunkSize, TOUCHED_BYTES);
-    await saver.request({ touch: { address: pool.address, length: touched, step: HUGE_PAGE_SIZE } });
-    return new VmSnapshotter(machine, mechanism, writer, saver, pool, disks);
+    let pool: CopyPool | undefined;
+    try {
+      pool = allocateCopyPool(machine.ram.length, chunkSize);
+      const touched = Math.min(pool.slotCount * chunkSize, TOUCHED_BYTES);
+      await saver.request({ touch: { address: pool.address, length: touched, step: HUGE_PAGE_SIZE } });
+      return new VmSnapshotter(machine, mechanism, writer, saver, pool, disks);
+    } catch (error) {
+      await mechanism.close();
+      pool?.free();
+      throw error;
+    }
   }
 
-  /** The pause. Synchronous: nothing else of this thread runs meanwhile. */
+  /**
+   * The pause. Synchronous: nothing else of this thread runs meanwhile. Throws TSVMM_E_INTERRUPTED after an abort(), and
+   * what TransientSnapshot.take() throws.
+   */
   cut(cross?: () => void): TransientReport {
+    if (this.phase !== 'prepared')
+      throw new TsvmmError('TSVMM_E_INTERRUPTED', 'the snapshot was given up before it was cut');
     const report = this.transient.take(cross);
     this.phase = 'cut';
     return report;
@@ -98,14 +113,19 @@ export class VmSnapshotter {
     const { address, length, cow } = machine.ram;
     const deviceIds = machine.config.devices.map((plug: DevicePlug) => plug.model.deviceId);
     const state = encodeVmState(machine.slabs, this.transient.capture, deviceIds);
-    this.saving = this.saver.request({ save: { ram: { address, length, cow }, fd: this.memoryFd } });
-    const saved = await this.saving;
+    const saving = this.saver.request({ save: { ram: { address, length, cow }, fd: this.memoryFd } });
+    this.saving = saving;
+    const saved = await saving;
+    this.requireWanted();
     this.mechanism.disarm();
     this.phase = 'saved';
     const report = this.report(saved);
     await this.release();
+    this.requireWanted();
     this.written_ms = performance.now();
-    await this.saver.request({ sync: this.memoryFd });
+    this.saving = this.saver.request({ sync: this.memoryFd });
+    await this.saving;
+    this.requireWanted();
     const manifest = this.writer.finishVm(
       {
         name: machine.config.name,
@@ -119,15 +139,25 @@ export class VmSnapshotter {
     return { manifest, report };
   }
 
-  /** The VM runs on as if nothing had been asked; the files are the writer's to discard. Idempotent. */
+  /**
+   * The VM runs on as if nothing had been asked; save() throws TSVMM_E_INTERRUPTED. Afterwards nobody uses the files,
+   * which are the writer's to discard. Idempotent.
+   */
   async abort(): Promise<void> {
-    if (this.phase === 'aborted' || this.phase === 'saved') return;
-    if (this.phase === 'cut') this.mechanism.disarm();
+    const { phase } = this;
+    if (phase === 'aborted') return;
     this.phase = 'aborted';
-    // Buffers may go only when nobody fills or reads them any more.
+    if (phase === 'cut') this.mechanism.disarm();
     await this.saving?.catch(() => {});
+    if (phase === 'saved') return;
+    // Buffers may go only when nobody fills or reads them any more.
     while (this.machine.cow.state.isFilling) await setTimeout(1);
     await this.release();
+  }
+
+  private requireWanted(): void {
+    if (this.phase !== 'aborted') return;
+    throw new TsvmmError('TSVMM_E_INTERRUPTED', 'the snapshot was given up');
   }
 
   private async release(): Promise<void> {

@@ -38,7 +38,8 @@ export interface TransientReport {
 const VCPU_TIMEOUT_MS = 5_000;
 const STOPPED = (1 << VcpuState.STOPPED) | (1 << VcpuState.CAPTURED);
 const CAPTURED = 1 << VcpuState.CAPTURED;
-const AWAKE = (1 << VcpuState.RUNNING) | (1 << VcpuState.PARKED) | (1 << VcpuState.ENDED);
+const ENDED = 1 << VcpuState.ENDED;
+const AWAKE = (1 << VcpuState.RUNNING) | (1 << VcpuState.PARKED) | ENDED;
 
 /** The steps of a pause, in the only order that is right. */
 const steps = ['idle', 'stopped', 'locked', 'frozen', 'armed', 'captured', 'unlocked'] as const;
@@ -75,20 +76,25 @@ export class TransientSnapshot {
 
   /**
    * Pauses the VM, captures it, freezes RAM and disks, and lets it run again (unless it was paused before). Blocks the
-   * calling thread for the length of the pause. Throws TSVMM_E_TIMEOUT when a vCPU does not stop; the VM then runs on
-   * as if nothing had been asked. `cross` is called at the cut: all is frozen, no device is unlocked yet.
+   * calling thread for the length of the pause. Throws TSVMM_E_TIMEOUT when a vCPU does not stop, TSVMM_E_GUEST_CRASH
+   * when one has ended; whatever it throws, the VM runs on as if nothing had been asked. `cross` is called at the cut:
+   * all is frozen, no device is unlocked yet.
    */
   take(cross: () => void = () => {}): TransientReport {
-    const { machine, capture } = this;
-    const wasRunning = machine.state === 'running';
-    const begin = monotonic_us();
-    for (const thread of machine.threads) thread.snapshot();
+    const wasRunning = this.machine.state === 'running';
     try {
-      this.waitForVcpus(STOPPED);
+      return this.pause(wasRunning, cross);
     } catch (error) {
-      this.letRun(wasRunning);
+      this.undo(wasRunning);
       throw error;
     }
+  }
+
+  private pause(wasRunning: boolean, cross: () => void): TransientReport {
+    const { machine, capture } = this;
+    const begin = monotonic_us();
+    for (const thread of machine.threads) thread.snapshot();
+    this.waitForVcpus(STOPPED);
     const stopped = monotonic_us();
     this.advance('idle', 'stopped');
 
@@ -138,6 +144,15 @@ export class TransientSnapshot {
     };
   }
 
+  /** After a step failed: the way back from any of them. */
+  private undo(wasRunning: boolean): void {
+    if (this.machine.cow.state.armed) this.mechanism.disarm();
+    if (this.step !== 'idle' && this.step !== 'stopped' && this.step !== 'unlocked')
+      this.capture.unlockDevices();
+    this.step = 'idle';
+    this.letRun(wasRunning);
+  }
+
   private advance(from: Step, to: Step): void {
     if (this.step !== from) {
       throw new TsvmmError(
@@ -150,7 +165,12 @@ export class TransientSnapshot {
 
   private waitForVcpus(states: number): void {
     for (const [id, thread] of this.machine.threads.entries()) {
-      if (thread.control.waitForState(states, VCPU_TIMEOUT_MS)) continue;
+      if (thread.control.waitForState(states | ENDED, VCPU_TIMEOUT_MS)) {
+        if (thread.control.state !== VcpuState.ENDED || (states & ENDED) !== 0) continue;
+        throw new TsvmmError('TSVMM_E_GUEST_CRASH', `vCPU ${id} of ${this.machine.config.name} has ended`, {
+          hint: 'only a VM that can go on can be snapshotted',
+        });
+      }
       throw new TsvmmError('TSVMM_E_TIMEOUT', `vCPU ${id} of ${this.machine.config.name} did not stop`, {
         hint: 'the host is overloaded, or the VM hangs in a device; try again',
       });

@@ -13,7 +13,7 @@ import { type VmSaveReport, type VmSnapshotOptions, VmSnapshotter } from '../../
 import { IoThread } from '../../vmm/io/io-thread.ts';
 import type { Machine } from '../../vmm/machine.ts';
 import type { MachineSoftware } from '../../vmm/machine-parts.ts';
-import { temporaryFolder } from './temporary.ts';
+import { MEMORY_FOLDER, temporaryFolder } from './temporary.ts';
 
 export interface TakenSnapshot {
   readonly folder: string;
@@ -40,7 +40,7 @@ export class SnapshotRig {
   );
   private epoch = 0;
 
-  constructor(folder = temporaryFolder()) {
+  constructor(folder = temporaryFolder(MEMORY_FOLDER)) {
     this.folder = folder;
   }
 

@@ -1,10 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** A folder in memory, where there is one: for much data whose fate on a disk is not what a test is about. */
+export const MEMORY_FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
 /** A new folder that is removed when the process ends. */
-export function temporaryFolder(): string {
-  const path = mkdtempSync(join(tmpdir(), 'tsvmm-test-'));
+export function temporaryFolder(parent = tmpdir()): string {
+  const path = mkdtempSync(join(parent, 'tsvmm-test-'));
   process.on('exit', () => rmSync(path, { recursive: true, force: true }));
   return path;
 }
