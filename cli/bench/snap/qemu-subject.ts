@@ -60,7 +60,7 @@ export class QemuSubject {
     return {
       downtime_us: at('RESUME') - at('STOP'),
       saved_ms: complete - requested,
-      missing_writes: this.log.missing(requested, complete, rate),
+      lost_ms: (this.log.missing(requested, complete, rate) * 1000) / rate,
       guest_gap_us: this.log.longestGap_us(requested, complete),
     };
   }
@@ -80,7 +80,7 @@ export class QemuSubject {
     return {
       downtime_us: (complete - requested) * 1000,
       saved_ms: complete - requested,
-      missing_writes: this.log.missing(requested, complete, rate),
+      lost_ms: (this.log.missing(requested, complete, rate) * 1000) / rate,
     };
   }
 

@@ -139,7 +139,7 @@ export class TsvmmSubject {
       prepare_ms: prepared - requested,
       saved_ms: snapshotter.written_ms - requested,
       durable_ms: complete - requested,
-      missing_writes: this.log.missing(requested, paused ? resumed : snapshotter.written_ms, rate),
+      lost_ms: (this.log.missing(requested, paused ? resumed : snapshotter.written_ms, rate) * 1000) / rate,
       guest_gap_us: this.log.longestGap_us(requested, snapshotter.written_ms),
       chunks_eager: counters.chunks_eager,
       cow_faults: report.cow_faults,
