@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import { MIB } from '../../vmm/memory/address.ts';
+import { corrupt } from './corrupt.ts';
 import { writeAll } from './durable-files.ts';
 import { BlockState, layerFileSize } from './layer-format.ts';
 import { openLayer } from './open-layers.ts';
@@ -26,7 +27,7 @@ export async function copyLayer(from: string, to: string): Promise<void> {
     for (const { start, end } of ranges) {
       for (let at = start; at < end; at += PIECE_BYTES) {
         const bytes = piece.subarray(0, Math.min(PIECE_BYTES, end - at));
-        layer.file.readAt(bytes, at);
+        if (layer.file.readAt(bytes, at) !== bytes.length) throw corrupt(from, 'truncated');
         await writeAll(file, bytes, at);
       }
     }

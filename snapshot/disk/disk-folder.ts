@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TsvmmError } from '../../vmm/errors.ts';
@@ -12,7 +12,7 @@ import {
   type LayerDescription,
   parseDescription,
 } from './description.ts';
-import { createSparseFile, replaceFile } from './durable-files.ts';
+import { createSparseFile, diskError, replaceFile } from './durable-files.ts';
 import { type LayerId, NO_LAYER, newLayerPieces } from './layer-format.ts';
 
 const DESCRIPTION = 'disk.json';
@@ -41,7 +41,9 @@ export class DiskFolder {
    * Makes the folder of a new disk. Throws TSVMM_E_CONFLICT when there is one already.
    */
   static async create(path: string, description: DiskDescription): Promise<DiskFolder> {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await mkdir(path, { recursive: true, mode: 0o700 }).catch(cause => {
+      throw diskError(`cannot make ${path}`, cause);
+    });
     const lock = lockFolder(path, LOCK.EXCLUSIVE);
     const folder = new DiskFolder(path, lock, description);
     try {
@@ -147,7 +149,7 @@ async function readDescription(path: string): Promise<string> {
 }
 
 function lockFolder(path: string, kind: number): number {
-  const fd = openSync(join(path, LOCK_FILE), 'a', 0o600);
+  const fd = openLock(join(path, LOCK_FILE), kind);
   const result = flock(fd, kind | LOCK.NONBLOCK);
   if (result === 0) return fd;
   closeSync(fd);
@@ -155,4 +157,14 @@ function lockFolder(path: string, kind: number): number {
   throw new TsvmmError('TSVMM_E_CONFLICT', `the disk in ${path} is in use`, {
     hint: 'stop the cluster that runs on it first (tsvmm ps shows which)',
   });
+}
+
+/** A reader of a disk on a read-only file system makes do with the lock file that is there. */
+function openLock(path: string, kind: number): number {
+  try {
+    return openSync(path, 'a', 0o600);
+  } catch (cause) {
+    if (kind === LOCK.SHARED && existsSync(path)) return openSync(path, 'r');
+    throw diskError(`cannot lock ${path}`, cause);
+  }
 }

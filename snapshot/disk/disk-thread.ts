@@ -9,6 +9,7 @@ import type { RamDescriptor } from '../../vmm/memory/ram.ts';
 import { type DiskDescription, describedGeometry } from './description.ts';
 import { DiskStats } from './disk-stats.ts';
 import { FreezeWord } from './freeze-word.ts';
+import type { Layer } from './layer.ts';
 import { LayerState } from './layer-format.ts';
 import { LayeredDisk } from './layered-disk.ts';
 import { openLayer, openLayers } from './open-layers.ts';
@@ -31,6 +32,8 @@ export type DiskThreadMessage =
   /** A new layer file, empty, for the next freeze. */
   | { readonly kind: 'prepare'; readonly file: string }
   | { readonly kind: 'seal' }
+  /** A merged layer takes the place of the sealed ones at the positions [first, end). */
+  | { readonly kind: 'replace'; readonly first: number; readonly end: number; readonly file: string }
   | { readonly kind: 'close' };
 
 export interface DiskThreadReply {
@@ -62,10 +65,13 @@ class DiskServer {
         this.detach();
         break;
       case 'prepare':
-        this.opened().prepare(openLayer(join(this.setup.folder, message.file), true));
+        this.opened().prepare(this.openLayer(message.file, true));
         break;
       case 'seal':
         succeeded(this.opened().seal(), 'sealing a disk layer');
+        break;
+      case 'replace':
+        this.opened().replaceLayers(message.first, message.end, this.openLayer(message.file, false));
         break;
       case 'close':
         this.close();
@@ -117,6 +123,10 @@ class DiskServer {
     const result = this.setup.writable ? disk.finish() : 0;
     disk.close();
     succeeded(result, 'closing a disk');
+  }
+
+  private openLayer(file: string, writable: boolean): Layer {
+    return openLayer(join(this.setup.folder, file), writable);
   }
 
   private opened(): LayeredDisk {

@@ -13,6 +13,7 @@ import type { DiskThreadMessage, DiskThreadReply, DiskThreadSetup } from './disk
 import { syncData } from './durable-files.ts';
 import { FreezeWord } from './freeze-word.ts';
 import { SECTOR_SIZE } from './geometry.ts';
+import { withMerged, writeMerged } from './merge-layers.ts';
 import { MAXIMUM_LAYERS } from './owner-table.ts';
 import type { FrozenDisk } from './share-layers.ts';
 
@@ -21,6 +22,9 @@ export interface DiskOptions {
   readonly name: string;
   readonly readOnly?: boolean;
 }
+
+/** Layers are merged when there are so many: each costs a file descriptor, a name in every snapshot, and time to open. */
+const MERGE_FROM = 64;
 
 /**
  * A disk in use: its folder is locked, and its thread serves it, from open() to close(). How a snapshot takes it:
@@ -42,6 +46,7 @@ export class Disk implements DevicePlug {
   private prepared: LayerDescription | undefined;
   /** Layers frozen and not yet sealed. */
   private unsealed: LayerDescription[] = [];
+  private preparing: Promise<void> | undefined;
   private closed = false;
 
   private constructor(folder: DiskFolder, { name, readOnly = false }: DiskOptions) {
@@ -102,24 +107,14 @@ export class Disk implements DevicePlug {
 
   /**
    * Makes the layer that the next freeze() puts on top, unless there is one. It becomes part of disk.json at once:
-   * being empty, it changes nothing, and so the freeze itself has nothing to write.
+   * being empty, it changes nothing, and so the freeze itself has nothing to write. When layers have become many, it
+   * merges some first, which takes as long as copying them. Throws TSVMM_E_DISK.
    */
-  async prepare(): Promise<void> {
-    if (this.prepared !== undefined) return;
-    const { folder } = this;
-    if (folder.description.layers.length >= MAXIMUM_LAYERS) {
-      throw new TsvmmError(
-        'TSVMM_E_DISK',
-        `the disk in ${folder.path} has ${MAXIMUM_LAYERS} layers, the most there can be`,
-        {
-          hint: 'stop its cluster and run tsvmm disk merge on it',
-        },
-      );
-    }
-    const layer = await folder.createLayer();
-    await folder.save({ ...folder.description, layers: [...folder.description.layers, layer] });
-    await this.thread.request({ kind: 'prepare', file: layer.file });
-    this.prepared = layer;
+  prepare(): Promise<void> {
+    this.preparing ??= this.prepareLayer().finally(() => {
+      this.preparing = undefined;
+    });
+    return this.preparing;
   }
 
   /**
@@ -139,11 +134,11 @@ export class Disk implements DevicePlug {
 
   /** Makes all that was frozen so far durable and final. Throws TSVMM_E_DISK. */
   async seal(): Promise<void> {
-    const layers = this.unsealed;
-    this.unsealed = [];
+    const layers = [...this.unsealed];
     // The kernel writes the data back while the disk's thread goes on serving the guest; then little is left to wait for.
     for (const { file } of layers) await syncData(join(this.folder.path, file));
     await this.thread.request({ kind: 'seal' });
+    this.unsealed = this.unsealed.filter(layer => !layers.includes(layer));
   }
 
   /** Flushes, records that all is in order, ends the thread, unlocks the folder. Throws TSVMM_E_DISK. */
@@ -159,6 +154,44 @@ export class Disk implements DevicePlug {
     } finally {
       await this.abandon();
     }
+  }
+
+  private async prepareLayer(): Promise<void> {
+    if (this.prepared !== undefined) return;
+    const { folder } = this;
+    if (folder.description.layers.length >= MERGE_FROM) await this.mergeSealed();
+    if (folder.description.layers.length >= MAXIMUM_LAYERS)
+      throw new TsvmmError(
+        'TSVMM_E_DISK',
+        `the disk in ${folder.path} has ${MAXIMUM_LAYERS} layers, none of them sealed`,
+      );
+    const layer = await folder.createLayer();
+    await folder.save({ ...folder.description, layers: [...folder.description.layers, layer] });
+    await this.thread.request({ kind: 'prepare', file: layer.file });
+    this.prepared = layer;
+  }
+
+  /**
+   * Merges the sealed layers but for the lowest, which is usually the large one. The guest goes on meanwhile, and
+   * snapshots keep the layers that they have names for. What is merged cannot change: there is no prepared layer now,
+   * so there is no freeze.
+   */
+  private async mergeSealed(): Promise<void> {
+    const { folder } = this;
+    const { description } = folder;
+    const { layers } = description;
+    const [first, end] = [1, layers.length - 1 - this.unsealed.length];
+    if (end - first < 2) return;
+    const merged = await writeMerged(folder, first, end);
+    await folder.save({ ...description, layers: withMerged(layers, first, end, merged) });
+    try {
+      await this.thread.request({ kind: 'replace', first, end, file: merged.file });
+    } catch (error) {
+      // The thread still has the old ones, and so must disk.json.
+      await folder.save(description);
+      throw error;
+    }
+    for (const { file } of layers.slice(first, end)) await folder.unlinkLayer(file);
   }
 
   private async abandon(): Promise<void> {

@@ -1,5 +1,6 @@
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { TsvmmError } from '../../vmm/errors.ts';
 
 /** Brings the names in `folder` to stable storage (fsync(2), "Calling fsync() does not necessarily ensure..."). */
 export async function syncFolder(folder: string): Promise<void> {
@@ -13,7 +14,9 @@ export async function replaceFile(path: string, text: string): Promise<void> {
     await file.writeFile(text);
     await file.sync();
   });
-  await rename(temporary, path);
+  await rename(temporary, path).catch(cause => {
+    throw diskError(`cannot replace ${path}`, cause);
+  });
   await syncFolder(dirname(path));
 }
 
@@ -45,10 +48,23 @@ async function withFile<Result>(
   flags: string,
   use: (file: FileHandle) => Promise<Result>,
 ): Promise<Result> {
-  const file = await open(path, flags, 0o600);
   try {
-    return await use(file);
-  } finally {
-    await file.close();
+    const file = await open(path, flags, 0o600);
+    try {
+      return await use(file);
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    throw diskError(`cannot write ${path}`, cause);
   }
+}
+
+/** What the host's file system said, as TSVMM_E_DISK; errors of ours stay as they are. */
+export function diskError(what: string, cause: unknown): TsvmmError {
+  if (cause instanceof TsvmmError) return cause;
+  return new TsvmmError('TSVMM_E_DISK', `${what}: ${(cause as NodeJS.ErrnoException).code ?? cause}`, {
+    hint: 'look at the space, the permissions and the health of the host disk',
+    cause,
+  });
 }

@@ -41,6 +41,17 @@ export class LayerReader {
     this.files[owner] = file;
   }
 
+  /** Puts `merged` in the place of the layers at the positions [first, end), which show the same together. */
+  replace(first: number, end: number, merged: BlockFile): void {
+    const [from, to] = [Owner.FIRST_LAYER + first, Owner.FIRST_LAYER + end];
+    const names = Uint8Array.from({ length: 256 }, (_, owner) => {
+      if (owner < from) return owner;
+      return owner < to ? from : owner - (to - from - 1);
+    });
+    this.owners.rename(names);
+    for (const file of this.files.splice(from, to - from, merged)) file?.close();
+  }
+
   /**
    * Fills `data` from `offset` on. Returns 0 or -errno; unless it `mayBlock`, NOT_CACHED when the host's disk would
    * have to be waited for.

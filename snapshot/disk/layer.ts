@@ -63,6 +63,11 @@ export class Layer {
     return this.stateFields.state as LayerState;
   }
 
+  /** Checksum of the map as recorded when the layer was closed or frozen; 0 while it is live. */
+  get recordedChecksum(): number {
+    return this.stateFields.map_checksum;
+  }
+
   get geometry(): DiskGeometry {
     return this.header.geometry;
   }

@@ -176,6 +176,14 @@ export class LayeredDisk implements BlockBackend {
     return 0;
   }
 
+  /** Puts the frozen layer `merged` in the place of the sealed layers at the positions [first, end). */
+  replaceLayers(first: number, end: number, merged: Layer): void {
+    this.enter();
+    merged.dropMap();
+    this.reader.replace(first, end, merged.file);
+    this.topOwner -= end - first - 1;
+  }
+
   /** Flushes, and records that the top layer was closed in order. Returns 0 or -errno. */
   finish(): number {
     const sealed = this.seal();

@@ -11,6 +11,7 @@ export interface OpenedLayers {
   readonly base: HostFile | undefined;
   /** From the bottom up. */
   readonly layers: readonly Layer[];
+  close(): void;
 }
 
 /**
@@ -25,6 +26,9 @@ export function openLayers(
   { writable }: { writable: boolean },
 ): OpenedLayers {
   const opened: { close(): void }[] = [];
+  const close = () => {
+    for (const file of opened) file.close();
+  };
   try {
     const base = openBase(description);
     if (base !== undefined) opened.push(base);
@@ -37,9 +41,9 @@ export function openLayers(
       layers.push(layer);
       parent = id;
     }
-    return { base, layers };
+    return { base, layers, close };
   } catch (error) {
-    for (const file of opened) file.close();
+    close();
     throw error;
   }
 }

@@ -24,6 +24,13 @@ export class OwnerTable {
     );
   }
 
+  /** Renames all owners: `names[owner]` is the new name of `owner`. */
+  rename(names: Uint8Array): void {
+    const { owners } = this;
+    for (let block = 0; block < owners.length; block++)
+      owners[block] = names[owners[block] as number] as number;
+  }
+
   at(block: number): number {
     return this.owners[block] as number;
   }

@@ -39,7 +39,8 @@ export async function checkDisk(path: string, { readData = false } = {}): Promis
       const digest = await collect(problems, () => digestLayer(layerPath));
       data_bytes += digest?.data_bytes ?? 0;
     }
-    if (problems.length === 0) await collect(problems, async () => openAndClose(folder));
+    if (problems.length === 0)
+      await collect(problems, async () => openLayers(path, folder.description, { writable: false }).close());
   } finally {
     folder.close();
   }
@@ -57,10 +58,4 @@ async function collect<Result>(problems: string[], work: () => Promise<Result>):
     problems.push(error.message);
     return undefined;
   }
-}
-
-function openAndClose(folder: DiskFolder): void {
-  const { base, layers } = openLayers(folder.path, folder.description, { writable: false });
-  base?.close();
-  for (const layer of layers) layer.close();
 }

@@ -6,10 +6,11 @@ import { createDisk } from '../../../snapshot/disk/create.ts';
 import { describedGeometry } from '../../../snapshot/disk/description.ts';
 import { Disk } from '../../../snapshot/disk/disk.ts';
 import { DiskFolder, newLayerId } from '../../../snapshot/disk/disk-folder.ts';
-import { digestLayer } from '../../../snapshot/disk/layer-digest.ts';
+import { digestLayer, knownDigest } from '../../../snapshot/disk/layer-digest.ts';
 import { layerFileSize, NO_BASE, newLayerPieces } from '../../../snapshot/disk/layer-format.ts';
 import { MAXIMUM_LAYERS } from '../../../snapshot/disk/owner-table.ts';
 import { type FrozenDisk, shareLayers } from '../../../snapshot/disk/share-layers.ts';
+import { mergeLayers } from '../../../snapshot/disk/tools/merge.ts';
 import { DiskRig } from '../../support/disk-rig.ts';
 import { Random } from '../../support/random.ts';
 import { sameBytes } from '../../support/same-bytes.ts';
@@ -235,7 +236,7 @@ test('a layer that is being written and has another name is refused', async () =
   await (await Disk.open(path, { name: 'disk0' })).close();
 });
 
-test('a disk takes as many layers as it can have, and says what to do then', async () => {
+test('a disk of as many layers as there can be works; with the next freeze most are merged', async () => {
   const path = await newDisk(8 * KIB);
   const rig = await DiskRig.open(path);
   rig.user.write(0, new Uint8Array(4096).fill(1));
@@ -258,8 +259,76 @@ test('a disk takes as many layers as it can have, and says what to do then', asy
   assert.is((await served.read(0, 512))[0], 1);
   await served.write(4096, new Uint8Array(4096).fill(9));
   assert.is((await served.read(4096, 512))[0], 9);
-  await failsWith('TSVMM_E_DISK', () => served.disk.prepare());
+  await served.disk.prepare();
+  served.disk.freeze();
+  await served.disk.seal();
+  assert.is(served.disk.description.layers.length, 4);
+  assert.equal(
+    await served.read(0, 8192),
+    Uint8Array.from({ length: 8192 }, (_, i) => (i < 4096 ? 1 : 9)),
+  );
   await served.close();
+});
+
+test('layers are merged while the guest uses the disk, and snapshots keep what they have', async () => {
+  const size = 64 * KIB;
+  const path = await newDisk(size);
+  const served = await ServedDisk.open(path);
+  const random = new Random(6);
+  const model = new Uint8Array(size);
+  const snapshots: { frozen: FrozenDisk; content: Uint8Array }[] = [];
+  const longest = { layers: 0 };
+  for (let i = 0; i < 75; i++) {
+    const at = 512 * random.below(size / 512 - 8);
+    const data = random.bytes(512 * (1 + random.below(8)));
+    await served.write(at, data);
+    model.set(data, at);
+    // Requests go on while layers are prepared, and merged.
+    const [read] = await Promise.all([served.read(0, size), served.disk.prepare()]);
+    sameBytes(read, model, `round ${i}`);
+    const frozen = served.disk.freeze();
+    await served.disk.seal();
+    longest.layers = Math.max(longest.layers, frozen.description.layers.length);
+    if (i % 20 !== 0) continue;
+    const folder = newPath();
+    mkdirSync(folder);
+    snapshots.push({
+      frozen: { folder, description: await shareLayers(frozen, folder) },
+      content: model.slice(),
+    });
+  }
+  assert.ok(longest.layers <= 64, `${longest.layers} layers`);
+  sameBytes(await served.read(0, size), model);
+  await served.close();
+  const reopened = await ServedDisk.open(path);
+  sameBytes(await reopened.read(0, size), model);
+  await reopened.close();
+  for (const { frozen, content } of snapshots) sameBytes(await contentOf(frozen), content);
+});
+
+test('two prepare() at once make one layer', async () => {
+  const path = await newDisk();
+  const disk = await Disk.open(path, { name: 'disk0' });
+  await Promise.all([disk.prepare(), disk.prepare()]);
+  assert.is((await DiskFolder.describe(path)).layers.length, 2);
+  await disk.close();
+});
+
+test('knownDigest is what digestLayer is, also of a merged layer', async () => {
+  const path = await newDisk(64 * KIB);
+  const rig = await DiskRig.open(path);
+  for (let i = 1; i < 4; i++) {
+    rig.user.write(4096 * i, new Uint8Array(8192).fill(i));
+    await rig.freeze();
+  }
+  rig.close();
+  for (const file of ['1.layer', '2.layer', '3.layer', '1.layer'])
+    assert.equal(await knownDigest(join(path, file)), await digestLayer(join(path, file)));
+  await mergeLayers(path, { first: 0, last: 2 });
+  const [merged] = (await DiskFolder.describe(path)).layers;
+  const file = join(path, merged?.file ?? '');
+  assert.equal(await knownDigest(file), await digestLayer(file));
+  assert.is((await knownDigest(file)).data_bytes, 4 * 4096);
 });
 
 test.run();
