@@ -47,3 +47,7 @@ export class TestHome {
     rmSync(this.path, { recursive: true });
   }
 }
+
+/** A cluster file: one bench VM, named node, with these words on its command line. */
+export const oneVm = (args: string): string =>
+  `name: one\nvms: { node: { memory: 64MiB, args: [${args}] } }\n`;
