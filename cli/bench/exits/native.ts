@@ -5,6 +5,7 @@ import { requireTools, runTool } from '../../../guest-images/run-tool.ts';
 import { TsvmmError } from '../../../vmm/errors.ts';
 import { packageRoot } from '../../package-root.ts';
 import { type Measurement, parseMeasurements } from './measurement.ts';
+import type { InterruptWay } from './subject.ts';
 
 const sources = join(packageRoot, 'cli/bench/native');
 const PROGRAM_SOURCES = ['main.c', 'machine.c', 'boot.c'];
@@ -13,7 +14,7 @@ const GUEST_FLAGS = ['-nostdlib', '-static', '-no-pie', '-Wl,--build-id=none', '
 /** Above what the boot protocol has below 1 MiB. */
 const GUEST_PLACE = ['-Wl,-Ttext-segment=0x200000', '-Wl,-e,start'];
 
-export type NativeMode = 'guest' | 'kick' | 'irqfd' | 'enter';
+export type NativeMode = 'guest' | 'kick' | InterruptWay | 'enter';
 
 /** The C programs of cli/bench/native, compiled for one run of the bench. */
 export class NativePrograms {

@@ -1,8 +1,9 @@
 // native-exits IMAGE guest WORDS      boots the bench guest, prints its console up to {"event":"measured"}
 // native-exits IMAGE kick WORDS N     interrupts a running guest N times
 // native-exits IMAGE irqfd WORDS N    signals an irqfd N times and waits for the guest's answer (echo-guest.S)
+// native-exits IMAGE irqline WORDS N  the same, the interrupt raised by KVM_IRQ_LINE
 // native-exits IMAGE enter WORDS N    enters KVM_RUN N times with immediate_exit set
-// The last three print one line: {"name":..,"n":..,"min_ns":..,"median_ns":..,"p99_ns":..}
+// All but the first print one line: {"name":..,"n":..,"min_ns":..,"median_ns":..,"p99_ns":..}
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,7 +82,18 @@ static void measure_kick(struct machine *machine, uint64_t *samples, size_t coun
   report("kick", samples, count);
 }
 
-static void measure_irqfd(struct machine *machine, uint64_t *samples, size_t count) {
+static void signal_irqfd(struct machine *machine) {
+  uint64_t value = 1;
+  if (write(machine->interrupt_fd, &value, sizeof value) < 0) fail("irqfd");
+}
+
+static void set_irq_line(struct machine *machine) {
+  struct kvm_irq_level high = {.irq = DEVICE_PIN, .level = 1}, low = {.irq = DEVICE_PIN};
+  if (ioctl(machine->vm, KVM_IRQ_LINE, &high) < 0 || ioctl(machine->vm, KVM_IRQ_LINE, &low) < 0) fail("KVM_IRQ_LINE");
+}
+
+static void measure_interrupt(struct machine *machine, const char *name, void (*raise)(struct machine *),
+                              uint64_t *samples, size_t count) {
   int answer_fd = eventfd(0, EFD_CLOEXEC);
   struct kvm_ioeventfd answer = {.addr = ANSWER_PORT, .len = 1, .fd = answer_fd, .flags = KVM_IOEVENTFD_FLAG_PIO};
   if (ioctl(machine->vm, KVM_IOEVENTFD, &answer) < 0) fail("KVM_IOEVENTFD");
@@ -92,15 +104,15 @@ static void measure_irqfd(struct machine *machine, uint64_t *samples, size_t cou
   pthread_t handle;
   start_vcpu(&thread, machine, &handle);
   for (size_t i = 0; i < count; i++) {
-    uint64_t value = 1, started = now_ns();
-    if (write(machine->interrupt_fd, &value, sizeof value) < 0) fail("irqfd");
+    uint64_t value, started = now_ns();
+    raise(machine);
     if (epoll_wait(epoll, &event, 1, ANSWER_LIMIT_MS) != 1) fail("answer of the guest");
     if (read(answer_fd, &value, sizeof value) < 0) fail("ioeventfd");
     samples[i] = now_ns() - started;
     usleep(50);
   }
   stop_vcpu(&thread, handle);
-  report("irqfd_round_trip", samples, count);
+  report(name, samples, count);
 }
 
 static void measure_enter(struct machine *machine, uint64_t *samples, size_t count) {
@@ -115,7 +127,7 @@ static void measure_enter(struct machine *machine, uint64_t *samples, size_t cou
 
 int main(int argc, char **argv) {
   if (argc < 4) {
-    fprintf(stderr, "usage: native-exits IMAGE guest|kick|irqfd|enter WORDS [N]\n");
+    fprintf(stderr, "usage: native-exits IMAGE guest|kick|irqfd|irqline|enter WORDS [N]\n");
     return 2;
   }
   const char *mode = argv[2];
@@ -126,7 +138,10 @@ int main(int argc, char **argv) {
   machine_serve_device(&machine);
   if (strcmp(mode, "guest") == 0) machine_run(&machine, "\"event\":\"measured\"", true);
   else if (strcmp(mode, "kick") == 0) measure_kick(&machine, samples, count);
-  else if (strcmp(mode, "irqfd") == 0) measure_irqfd(&machine, samples, count);
+  else if (strcmp(mode, "irqfd") == 0)
+    measure_interrupt(&machine, "irqfd_round_trip", signal_irqfd, samples, count);
+  else if (strcmp(mode, "irqline") == 0)
+    measure_interrupt(&machine, "irqline_round_trip", set_irq_line, samples, count);
   else if (strcmp(mode, "enter") == 0) measure_enter(&machine, samples, count);
   free(samples);
   return 0;
