@@ -32,6 +32,11 @@ export class RestoreSource {
     this.source = parseWith(sourceSchema, reader.manifest.configuration, 'manifest.json: configuration');
   }
 
+  /** The name under which the snapshot's cluster ran. */
+  get cluster(): string {
+    return this.reader.manifest.cluster;
+  }
+
   get epoch(): number {
     return this.reader.manifest.epoch;
   }

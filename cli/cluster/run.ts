@@ -80,7 +80,8 @@ async function start(
   // MAC addresses come from the name: a restored cluster keeps those its guests know.
   const early = restore === undefined && request.name !== undefined ? { name: request.name } : {};
   const original = parseCluster(source.file, source.text, { ...early, remember: true });
-  const config = request.name === undefined ? original : { ...original, name: request.name };
+  const name = request.name ?? restore?.cluster;
+  const config = name === undefined ? original : { ...original, name };
 
   performance.mark('claim name');
   const { RunningCluster } = await import('./cluster.ts');
