@@ -26,6 +26,14 @@ export interface DiskOptions {
 /** Layers are merged when there are so many: each costs a file descriptor, a name in every snapshot, and time to open. */
 const MERGE_FROM = 64;
 
+/** All that the next freeze needs, so that there is nothing to be made in the pause. */
+interface Prepared {
+  /** The empty layer on top of what disk.json names. */
+  readonly layer: LayerDescription;
+  /** The disk without it. */
+  readonly frozen: FrozenDisk;
+}
+
 /**
  * A disk in use: its folder is locked, and its thread serves it, from open() to close(). How a snapshot takes it:
  *
@@ -42,8 +50,7 @@ export class Disk implements DevicePlug {
   private readonly thread: IoThread<DiskThreadMessage, DiskThreadReply>;
   private readonly statistics = new DiskStats();
   private readonly freezeWord = new FreezeWord();
-  /** The empty layer on top of what disk.json names, made for the next freeze. */
-  private prepared: LayerDescription | undefined;
+  private prepared: Prepared | undefined;
   /** Layers frozen and not yet sealed. */
   private unsealed: LayerDescription[] = [];
   private preparing: Promise<void> | undefined;
@@ -86,6 +93,11 @@ export class Disk implements DevicePlug {
     }
   }
 
+  /** Rejects when the disk's thread fails: requests that the guest makes from then on are not answered. */
+  get ended(): Promise<void> {
+    return this.thread.ended;
+  }
+
   async attach(attachment: DeviceAttachment, ram: RamDescriptor): Promise<void> {
     await this.thread.request({ kind: 'attach', attachment, ram });
   }
@@ -100,9 +112,7 @@ export class Disk implements DevicePlug {
 
   /** What the disk is made of now, without a layer prepared for the next freeze. */
   get description(): DiskDescription {
-    const { description } = this.folder;
-    const layers = description.layers.filter(layer => layer !== this.prepared);
-    return { ...description, layers };
+    return this.prepared?.frozen.description ?? this.folder.description;
   }
 
   /**
@@ -118,18 +128,18 @@ export class Disk implements DevicePlug {
   }
 
   /**
-   * Freezes the disk as it is: later writes go to the prepared layer. Takes microseconds, and no part of it can fail
-   * but by TSVMM_E_INTERNAL when prepare() was left out. The device's lock must be held, or no device be attached.
+   * Freezes the disk as it is: later writes go to the prepared layer. Takes a microsecond, and cannot fail but by
+   * TSVMM_E_INTERNAL, when prepare() was left out. The device's lock must be held, or no device be attached.
    */
   freeze(): FrozenDisk {
-    const { description } = this;
     if (this.prepared === undefined)
       throw new TsvmmError('TSVMM_E_INTERNAL', `freeze() of ${this.name} without prepare()`);
+    const { frozen } = this.prepared;
     this.freezeWord.freeze();
-    const top = description.layers.at(-1);
-    if (top !== undefined) this.unsealed.push(top);
     this.prepared = undefined;
-    return { folder: this.folder.path, description };
+    const top = frozen.description.layers.at(-1);
+    if (top !== undefined) this.unsealed.push(top);
+    return frozen;
   }
 
   /** Makes all that was frozen so far durable and final. Throws TSVMM_E_DISK. */
@@ -147,9 +157,9 @@ export class Disk implements DevicePlug {
       await this.thread.request({ kind: 'close' });
       await this.thread.stop();
       if (this.prepared !== undefined) {
-        const { file } = this.prepared;
-        await this.folder.save(this.description);
-        await this.folder.unlinkLayer(file);
+        const { layer, frozen } = this.prepared;
+        await this.folder.save(frozen.description);
+        await this.folder.unlinkLayer(layer.file);
       }
     } finally {
       await this.abandon();
@@ -159,22 +169,22 @@ export class Disk implements DevicePlug {
   private async prepareLayer(): Promise<void> {
     if (this.prepared !== undefined) return;
     const { folder } = this;
+    if (!this.writable)
+      throw new TsvmmError('TSVMM_E_INTERNAL', `${this.name} is read-only and cannot be frozen`);
     if (folder.description.layers.length >= MERGE_FROM) await this.mergeSealed();
     if (folder.description.layers.length >= MAXIMUM_LAYERS)
-      throw new TsvmmError(
-        'TSVMM_E_DISK',
-        `the disk in ${folder.path} has ${MAXIMUM_LAYERS} layers, none of them sealed`,
-      );
+      throw new TsvmmError('TSVMM_E_INTERNAL', `${this.name} was frozen again and again without seal()`);
+    const { description } = folder;
     const layer = await folder.createLayer();
-    await folder.save({ ...folder.description, layers: [...folder.description.layers, layer] });
+    await folder.save({ ...description, layers: [...description.layers, layer] });
     await this.thread.request({ kind: 'prepare', file: layer.file });
-    this.prepared = layer;
+    this.prepared = { layer, frozen: { folder: folder.path, description } };
   }
 
   /**
-   * Merges the sealed layers but for the lowest, which is usually the large one. The guest goes on meanwhile, and
-   * snapshots keep the layers that they have names for. What is merged cannot change: there is no prepared layer now,
-   * so there is no freeze.
+   * Merges the sealed layers but for the lowest, which is usually the large one, in small pieces between which this
+   * thread does its other work. The guest goes on meanwhile, and snapshots keep the layers that they have names for.
+   * What is merged cannot change: there is no prepared layer now, so there is no freeze.
    */
   private async mergeSealed(): Promise<void> {
     const { folder } = this;
