@@ -1,12 +1,17 @@
 import * as v from 'valibot';
 import { TsvmmError } from '../../vmm/errors.ts';
+import { HUGE_PAGE_SIZE, PAGE_SIZE } from '../../vmm/memory/address.ts';
 import { diskDescriptionSchema } from '../disk/description.ts';
 
 export const MANIFEST_FILE = 'manifest.json';
 export const FORMAT = 'tsvmm-snapshot';
 export const FORMAT_VERSION = 1;
-/** A manifest of the largest cluster stays far below. */
-export const MAXIMUM_JSON_BYTES = 64 * 1024 * 1024;
+/** Of manifest, states, checksums and recorded frames; those of the largest cluster stay far below. */
+export const MAXIMUM_FILE_BYTES = 256 * 1024 * 1024;
+
+/** Guest-physical addresses end at 2^46. */
+const MAXIMUM_MEMORY_BYTES = 2 ** 46;
+const MAXIMUM_CHUNK_BYTES = 64 * 1024 * 1024;
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
 const crc = v.pipe(count, v.maxValue(0xffffffff));
@@ -14,7 +19,10 @@ const crc = v.pipe(count, v.maxValue(0xffffffff));
 const relativePath = v.pipe(
   v.string(),
   v.maxLength(1024),
-  v.check(path => !path.startsWith('/') && !path.split('/').includes('..'), 'leads out of the snapshot'),
+  v.check(
+    path => !path.startsWith('/') && !path.split('/').includes('..') && !path.includes('\0'),
+    'leads out of the snapshot',
+  ),
 );
 const name = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/));
 
@@ -23,12 +31,22 @@ const file = v.strictObject({ path: relativePath, bytes: count, crc32: crc });
 /** RAM: a sparse file in which page p lies at p * 4 KiB, and the checksums of its chunks in a file of their own. */
 const memory = v.strictObject({
   path: relativePath,
-  bytes: count,
-  chunk_bytes: v.pipe(count, v.minValue(4096)),
+  bytes: v.pipe(
+    count,
+    v.minValue(HUGE_PAGE_SIZE),
+    v.multipleOf(HUGE_PAGE_SIZE),
+    v.maxValue(MAXIMUM_MEMORY_BYTES),
+  ),
+  chunk_bytes: v.pipe(
+    count,
+    v.minValue(PAGE_SIZE),
+    v.maxValue(MAXIMUM_CHUNK_BYTES),
+    v.check(bytes => Number.isInteger(Math.log2(bytes)), 'is not a power of two'),
+  ),
   checksums: file,
 });
 
-const vm = v.strictObject({
+const vmParts = v.strictObject({
   name,
   memory_bytes: count,
   vcpus: v.pipe(count, v.minValue(1), v.maxValue(256)),
@@ -44,6 +62,10 @@ const vm = v.strictObject({
     v.maxLength(64),
   ),
 });
+const vm = v.pipe(
+  vmParts,
+  v.check(({ memory_bytes, memory }) => memory_bytes === memory.bytes, 'has two sizes of memory'),
+);
 
 export const manifestSchema = v.strictObject({
   format: v.literal(FORMAT),
@@ -57,7 +79,11 @@ export const manifestSchema = v.strictObject({
   filter: v.picklist(['hold', 'drop', 'off']),
   /** The resolved cluster file: a restore makes the same VMs, networks and disks of it. */
   configuration: v.unknown(),
-  vms: v.pipe(v.array(vm), v.maxLength(4096)),
+  vms: v.pipe(
+    v.array(vm),
+    v.maxLength(4096),
+    v.check(vms => new Set(vms.map(({ name }) => name)).size === vms.length, 'have a name twice'),
+  ),
   channel: file,
   /** What happened when, as `snap inspect --svg` draws it. */
   timeline: file,

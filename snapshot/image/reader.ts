@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { TsvmmError } from '../../vmm/errors.ts';
@@ -6,13 +6,14 @@ import {
   checksumsSchema,
   type FileReference,
   MANIFEST_FILE,
-  MAXIMUM_JSON_BYTES,
+  MAXIMUM_FILE_BYTES,
   type Manifest,
   type ManifestVm,
   type MemoryChecksums,
   manifestSchema,
   parseWith,
 } from './manifest.ts';
+import { unseal } from './seal.ts';
 import { corrupt } from './struct-codec.ts';
 import { decodeVmState, type VmState } from './vm-state.ts';
 
@@ -24,7 +25,7 @@ export class SnapshotReader {
   /** Throws TSVMM_E_NOT_FOUND, TSVMM_E_SNAPSHOT_CORRUPT. */
   constructor(folder: string) {
     this.folder = folder;
-    this.manifest = parseWith(manifestSchema, readManifest(folder), MANIFEST_FILE);
+    this.manifest = parseWith(manifestSchema, unseal(this.readManifest()), MANIFEST_FILE);
   }
 
   vm(name: string): ManifestVm {
@@ -48,43 +49,57 @@ export class SnapshotReader {
 
   /** The memory file, opened and of the right size. */
   openMemory(vm: ManifestVm): number {
-    const fd = openSync(join(this.folder, vm.memory.path), 'r');
-    if (fstatSync(fd).size === vm.memory.bytes) return fd;
-    closeSync(fd);
-    throw corrupt(vm.memory.path, 'has another size than the manifest says');
+    return this.open(vm.memory.path, vm.memory.bytes);
   }
 
   /** A whole file, after its size and checksum were found right. */
   file({ path, bytes, crc32: expected }: FileReference): Uint8Array {
-    if (bytes > MAXIMUM_JSON_BYTES) throw corrupt(path, 'is larger than such a file can be');
-    const fd = openSync(join(this.folder, path), 'r');
-    try {
-      if (fstatSync(fd).size !== bytes) throw corrupt(path, 'has another size than the manifest says');
-      const content = readFileSync(fd);
-      if (crc32(content) !== expected) throw corrupt(path, 'has a wrong checksum');
-      return content;
-    } finally {
-      closeSync(fd);
-    }
+    if (bytes > MAXIMUM_FILE_BYTES) throw corrupt(path, 'is larger than such a file can be');
+    const content = readAndClose(this.open(path, bytes));
+    if (crc32(content) !== expected) throw corrupt(path, 'has a wrong checksum');
+    return content;
   }
 
   /** A JSON file, not validated beyond its checksum. */
   json(reference: FileReference): unknown {
     return parseJson(this.file(reference), reference.path);
   }
+
+  private readManifest(): unknown {
+    if (!existsSync(join(this.folder, MANIFEST_FILE))) {
+      throw new TsvmmError('TSVMM_E_NOT_FOUND', `there is no snapshot ${basename(this.folder)}`, {
+        hint: 'tsvmm snap ls shows those there are',
+      });
+    }
+    return parseJson(readAndClose(this.open(MANIFEST_FILE)), MANIFEST_FILE);
+  }
+
+  /** Opens a plain file inside of the folder, of the size given: no link leads out, no pipe makes us wait. */
+  private open(path: string, bytes?: number): number {
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    const file = join(this.folder, path);
+    let fd: number;
+    try {
+      if (realpathSync(file) !== join(realpathSync(this.folder), path)) throw corrupt(path, 'is a link');
+      fd = openSync(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    } catch (cause) {
+      if (cause instanceof TsvmmError) throw cause;
+      throw corrupt(path, 'cannot be opened', cause);
+    }
+    const status = fstatSync(fd);
+    const limit = bytes ?? MAXIMUM_FILE_BYTES;
+    if (status.isFile() && (bytes === undefined ? status.size <= limit : status.size === limit)) return fd;
+    closeSync(fd);
+    throw corrupt(path, status.isFile() ? 'has another size than it can have' : 'is no file');
+  }
 }
 
-function readManifest(folder: string): unknown {
-  let content: Buffer;
+function readAndClose(fd: number): Uint8Array {
   try {
-    content = readFileSync(join(folder, MANIFEST_FILE));
-  } catch (cause) {
-    throw new TsvmmError('TSVMM_E_NOT_FOUND', `there is no snapshot ${basename(folder)}`, {
-      hint: 'tsvmm snap ls shows those there are',
-      cause,
-    });
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
   }
-  return parseJson(content, MANIFEST_FILE);
 }
 
 function parseJson(content: Uint8Array, path: string): unknown {

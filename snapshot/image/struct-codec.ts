@@ -79,7 +79,8 @@ export function parseBytes(value: unknown, length: number, path: string): Uint8A
   return bytes;
 }
 
-export const corrupt = (path: string, what: string) =>
+export const corrupt = (path: string, what: string, cause?: unknown) =>
   new TsvmmError('TSVMM_E_SNAPSHOT_CORRUPT', `${path} ${what}`, {
     hint: 'the snapshot was damaged or written by another version; tsvmm snap verify shows all there is to find',
+    cause,
   });

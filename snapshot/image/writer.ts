@@ -4,6 +4,7 @@ import { TsvmmError } from '../../vmm/errors.ts';
 import type { SaveResult } from '../saver/saver.ts';
 import { encodeJson, syncDirectory, writeDurably } from './durable.ts';
 import { type FileReference, MANIFEST_FILE, type Manifest, type ManifestVm } from './manifest.ts';
+import { seal } from './seal.ts';
 import type { VmStateJson } from './vm-state.ts';
 
 /**
@@ -83,7 +84,7 @@ export class SnapshotWriter {
 
   /** Makes the snapshot exist: the manifest last, then the name. */
   publish(manifest: Manifest): void {
-    writeDurably(this.folder, MANIFEST_FILE, encodeJson(manifest));
+    writeDurably(this.folder, MANIFEST_FILE, encodeJson(seal(manifest)));
     for (const { name } of manifest.vms) syncDirectory(join(this.folder, 'vms', name));
     syncDirectory(join(this.folder, 'vms'));
     syncDirectory(this.folder);

@@ -11,6 +11,7 @@ import type { LoadTarget, MemorySource } from './memory-source.ts';
  * TSVMM_E_SNAPSHOT_CORRUPT.
  */
 export function loadEagerly(source: MemorySource, target: LoadTarget): number {
+  requireSameSize(source, target);
   let bytes = 0;
   for (const [chunk, expected] of source.chunks.entries()) {
     if (expected === null) continue;
@@ -23,6 +24,12 @@ export function loadEagerly(source: MemorySource, target: LoadTarget): number {
     bytes += length;
   }
   return bytes;
+}
+
+/** What would be written beyond the target is not the guest's. */
+export function requireSameSize(source: MemorySource, target: LoadTarget): void {
+  if (source.length === target.length) return;
+  throw corrupt('memory.img', `has ${source.length} bytes for a VM of ${target.length}`);
 }
 
 export function readFully(fd: number, to: LoadTarget['address'], length: number, offset: number): void {

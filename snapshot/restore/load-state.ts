@@ -1,7 +1,7 @@
 import { COM1 } from '../../vmm/devices/serial/uart.ts';
 import { VirtioState } from '../../vmm/devices/virtio/state.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
-import type { Vcpu } from '../../vmm/kvm/vcpu.ts';
+import type { Vcpu, VcpuStateName } from '../../vmm/kvm/vcpu.ts';
 import type { Vm } from '../../vmm/kvm/vm.ts';
 import type { MachineParts } from '../../vmm/machine-parts.ts';
 import { corrupt } from '../image/struct-codec.ts';
@@ -56,7 +56,7 @@ function raiseAgain(vm: Vm, irq: number): void {
 }
 
 function loadVcpu(vcpu: Vcpu, { parts, msrs }: VcpuState): void {
-  for (const name of loadOrder) vcpu.set(name, parts[name]);
+  for (const name of loadOrder) put(vcpu, name, parts[name]);
   // The TSC first and the deadline last: the deadline is compared with the TSC when it is set.
   const rank = (index: number) => (index === MSR_TSC ? 0 : index === MSR_TSC_DEADLINE ? 2 : 1);
   let rest = [...msrs].sort((a, b) => rank(a.index) - rank(b.index));
@@ -73,7 +73,18 @@ function loadVcpu(vcpu: Vcpu, { parts, msrs }: VcpuState): void {
       );
     }
   }
-  vcpu.set('events', parts.events);
+  put(vcpu, 'events', parts.events);
+}
+
+function put(vcpu: Vcpu, name: VcpuStateName, state: { readonly bytes: Uint8Array }): void {
+  try {
+    vcpu.set(name, state);
+  } catch (cause) {
+    throw new TsvmmError('TSVMM_E_KVM_UNFIT', `this host refuses the snapshot's ${name} of vCPU ${vcpu.id}`, {
+      hint: 'restore on a host with the same kind of processor and KVM; tsvmm snap verify checks the snapshot',
+      cause,
+    });
+  }
 }
 
 /** Read-only identification registers: refused unless they hold what the host has anyway. */

@@ -5,7 +5,7 @@ import { hvaOffset } from '../../vmm/memory/address.ts';
 import { allocateNative, bytesAt, type NativeMemory } from '../../vmm/memory/native.ts';
 import { UserFaultFd } from '../../vmm/memory/userfaultfd.ts';
 import { corrupt } from '../image/struct-codec.ts';
-import { readFully } from './eager.ts';
+import { readFully, requireSameSize } from './eager.ts';
 import type { LoadTarget, MemorySource } from './memory-source.ts';
 
 export interface PagerSetup {
@@ -34,6 +34,7 @@ export class Pager {
   /** `onDone` is called once: with undefined when all memory is there, or with what went wrong. */
   constructor(setup: PagerSetup, loop: EventLoop, onDone: (error: unknown) => void) {
     const { source } = setup;
+    requireSameSize(source, setup.target);
     this.setup = setup;
     this.loop = loop;
     this.onDone = onDone;
