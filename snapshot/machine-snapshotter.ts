@@ -43,6 +43,8 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
   private readonly disks: readonly SnapshotDisk[];
   private saver: IoThread<SaverMessage, SaveResult> | undefined;
   private attempt: Attempt | undefined;
+  /** Settles when the last prepare() has, in whatever way. */
+  private preparing: Promise<void> = Promise.resolve();
 
   /** `ports` are its NICs, as "vm/nic". */
   constructor(machine: Machine, ports: readonly string[], disks: readonly SnapshotDisk[]) {
@@ -51,7 +53,13 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
     this.disks = disks;
   }
 
-  async prepare(epoch: number, image: SnapshotFolder): Promise<void> {
+  prepare(epoch: number, image: SnapshotFolder): Promise<void> {
+    const preparing = this.prepareAttempt(epoch, image);
+    this.preparing = preparing.catch(() => {});
+    return preparing;
+  }
+
+  private async prepareAttempt(epoch: number, image: SnapshotFolder): Promise<void> {
     this.saver ??= new IoThread(import.meta.url, './saver/saver-thread');
     await Promise.all(this.disks.map(disk => disk.prepare()));
     const frozen = new Map<string, FrozenDisk>();
@@ -87,6 +95,8 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
   }
 
   async abort(epoch: number): Promise<void> {
+    // An attempt that is still being prepared can be ended when it is there.
+    await this.preparing;
     if (this.attempt?.epoch !== epoch) return;
     const { snapshotter, frozen } = this.attempt;
     this.attempt = undefined;
@@ -97,6 +107,7 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
 
   /** Ends the saver thread. The machine's snapshots are over. */
   async close(): Promise<void> {
+    await this.preparing;
     if (this.attempt !== undefined) await this.abort(this.attempt.epoch);
     await this.saver?.stop();
     this.saver = undefined;

@@ -154,10 +154,14 @@ export class ClusterSnapshots {
   }
 }
 
+/** setTimeout() takes no more, and fires at once instead. A coordinator that is woken early asks again. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 const clock: Clock = {
   now_us: monotonic_us,
   schedule: (time_us, callback) => {
-    const timer = setTimeout(callback, Math.max(0, (time_us - monotonic_us()) / 1000));
+    const wait_ms = Math.min(Math.max(0, (time_us - monotonic_us()) / 1000), LONGEST_TIMER_MS);
+    const timer = setTimeout(callback, wait_ms);
     timer.unref();
     return () => clearTimeout(timer);
   },

@@ -24,6 +24,7 @@ export class NetEpochSwitch implements EpochSwitch {
   }
 
   listen(listener: SwitchListener): void {
+    this.networks.onFailure = error => listener.died(error);
     this.networks.onNotice = notice => {
       const { kind, port, epoch } = notice as EpochNotice;
       if (kind === 'newer-marker') listener.newerMarker(port, epoch);
