@@ -34,7 +34,7 @@ export type DiskThreadMessage =
   | { readonly kind: 'seal' }
   /** A merged layer takes the place of the sealed ones at the positions [first, end). */
   | { readonly kind: 'replace'; readonly first: number; readonly end: number; readonly file: string }
-  | { readonly kind: 'close' };
+  | { readonly kind: 'close'; readonly flush: boolean };
 
 export interface DiskThreadReply {
   /** To `open`: the last layer is frozen, so that the disk needs a new one before it can be written. */
@@ -74,7 +74,7 @@ class DiskServer {
         this.opened().replaceLayers(message.first, message.end, this.openLayer(message.file, false));
         break;
       case 'close':
-        this.close();
+        this.close(message.flush);
     }
     return { needsLayer };
   }
@@ -115,12 +115,12 @@ class DiskServer {
     this.handler = undefined;
   }
 
-  private close(): void {
+  private close(flush: boolean): void {
     this.detach();
     const { disk } = this;
     this.disk = undefined;
     if (disk === undefined) return;
-    const result = this.setup.writable ? disk.finish() : 0;
+    const result = flush && this.setup.writable ? disk.finish() : 0;
     disk.close();
     succeeded(result, 'closing a disk');
   }

@@ -154,13 +154,25 @@ export class Disk implements DevicePlug {
   /** Flushes, records that all is in order, ends the thread, unlocks the folder. Throws TSVMM_E_DISK. */
   async close(): Promise<void> {
     try {
-      await this.thread.request({ kind: 'close' });
+      await this.thread.request({ kind: 'close', flush: true });
       await this.thread.stop();
       if (this.prepared !== undefined) {
         const { layer, frozen } = this.prepared;
         await this.folder.save(frozen.description);
         await this.folder.unlinkLayer(layer.file);
       }
+    } finally {
+      await this.abandon();
+    }
+  }
+
+  /**
+   * Ends the thread and unlocks the folder, which is then fit for nothing but to be removed: what the guest has written
+   * last is not brought to stable storage, which could take long. Sealed layers that snapshots share stay whole.
+   */
+  async discard(): Promise<void> {
+    try {
+      await this.thread.request({ kind: 'close', flush: false });
     } finally {
       await this.abandon();
     }

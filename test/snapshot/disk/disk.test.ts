@@ -139,6 +139,32 @@ test('a layer that was prepared and not used is gone after close(), and used as 
   await reopened.close();
 });
 
+test('discard(): lets go of all files without a flush; what was sealed stays', async () => {
+  const path = await newDisk();
+  const openFiles = () => readdirSync('/proc/self/fd').length;
+  const before = openFiles();
+  const served = await ServedDisk.open(path);
+  const data = new Random(4).bytes(64 * KIB);
+  await served.write(0, data);
+  await served.disk.prepare();
+  const frozen = served.disk.freeze();
+  await served.disk.seal();
+  await served.write(0, new Uint8Array(64 * KIB));
+  await served.disk.detach();
+  await served.disk.discard();
+  served.driver.close();
+  assert.is(openFiles(), before);
+  const shared = newPath();
+  mkdirSync(shared);
+  sameBytes(
+    (await contentOf({ folder: shared, description: await shareLayers(frozen, shared) })).subarray(
+      0,
+      data.length,
+    ),
+    data,
+  );
+});
+
 test('freezes during traffic: each shows exactly the requests that were completed at its cut', async () => {
   const size = 256 * KIB;
   const served = await ServedDisk.open(await newDisk(size), { areaCount: 32, areaBytes: 16 * KIB });
@@ -279,13 +305,18 @@ test('layers are merged while the guest uses the disk, and snapshots keep what t
   const snapshots: { frozen: FrozenDisk; content: Uint8Array }[] = [];
   const longest = { layers: 0 };
   for (let i = 0; i < 75; i++) {
-    const at = 512 * random.below(size / 512 - 8);
-    const data = random.bytes(512 * (1 + random.below(8)));
-    await served.write(at, data);
-    model.set(data, at);
-    // Requests go on while layers are prepared, and merged.
+    const write = async () => {
+      const at = 512 * random.below(size / 512 - 8);
+      const data = random.bytes(512 * (1 + random.below(8)));
+      await served.write(at, data);
+      model.set(data, at);
+    };
+    await write();
+    // Requests go on while layers are prepared, and merged, and between that and the freeze.
     const [read] = await Promise.all([served.read(0, size), served.disk.prepare()]);
     sameBytes(read, model, `round ${i}`);
+    await write();
+    sameBytes(await served.read(0, size), model, `round ${i}`);
     const frozen = served.disk.freeze();
     await served.disk.seal();
     longest.layers = Math.max(longest.layers, frozen.description.layers.length);

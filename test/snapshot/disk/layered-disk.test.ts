@@ -102,7 +102,7 @@ async function compareWithModel(seed: number, blockSize: number): Promise<void> 
   const steps: (() => void | Promise<void>)[] = [
     () => {
       const { at, length } = range();
-      assert.equal(
+      sameBytes(
         rig.user.read(at, length, pieces()),
         model.slice(at, at + length),
         `seed ${seed}: read ${at}+${length}`,
