@@ -55,6 +55,16 @@ export function define(command: Command): void {
       const { benchNet } = await import('../bench/net/net.ts');
       await benchNet(options);
     });
+  command
+    .command('disk')
+    .description('random and sequential reads and writes, beside QEMU with raw and qcow2 files')
+    .option('--rounds <n>', 'rounds that count', wholeNumber, 3)
+    .option('--seconds <n>', 'that each measurement lasts', wholeNumber, 2)
+    .addOption(formatOption())
+    .action(async (options: Options & { seconds: number }) => {
+      const { benchDisk } = await import('../bench/disk/disk.ts');
+      await benchDisk(options);
+    });
   command.addHelpText(
     'after',
     `

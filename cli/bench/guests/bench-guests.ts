@@ -43,40 +43,40 @@ export function cpu_us(pids: readonly number[]): number {
 export interface Window {
   readonly vm: string;
   readonly workload: string;
-  /** Time to get going, after the guest's first report with any work in it. */
+  /** Of its reports; the window begins when this has begun to count. */
+  readonly counter: string;
+  /** Time to get going after that. */
   readonly warmUp_s: number;
   readonly seconds: number;
 }
 
-/** What a workload did within a window: its first and its last report, and the processor time in between. */
+/** What a workload did within a window. */
 export interface Measured {
-  readonly first: BenchReport;
-  readonly last: BenchReport;
+  /** Of the counter, per second. */
+  readonly rate: number;
   readonly seconds: number;
+  /** Processor time of the VMM's processes. */
   readonly cpu_us: number;
 }
 
-/** Measures by the guest's own clock, from report to report. */
+/** Measures from now on, by the guest's own clock, from report to report. */
 export async function measureWindow(guests: BenchGuests, window: Window): Promise<Measured> {
-  const { vm, workload, warmUp_s, seconds } = window;
+  const { vm, workload, counter, warmUp_s, seconds } = window;
+  const past = guests.log.of(vm).length;
   const statAfter = (t_ms: number) => (report: BenchReport) =>
     report.event === 'stat' &&
     report.workload === workload &&
-    Number(report.ops) > 0 &&
+    Number(report[counter]) > 0 &&
     Number(report.t_ms) >= t_ms;
-  const working = await guests.log.until(vm, statAfter(0));
-  const first = await guests.log.until(vm, statAfter(Number(working.t_ms) + warmUp_s * 1000));
+  const working = await guests.log.until(vm, statAfter(0), past);
+  const first = await guests.log.until(vm, statAfter(Number(working.t_ms) + warmUp_s * 1000), past);
   const cpuBefore_us = cpu_us(guests.pids);
   // A report comes a little late now and then, never early.
-  const last = await guests.log.until(vm, statAfter(Number(first.t_ms) + seconds * 1000 - 50));
+  const last = await guests.log.until(vm, statAfter(Number(first.t_ms) + seconds * 1000 - 50), past);
+  const span_s = (Number(last.t_ms) - Number(first.t_ms)) / 1000;
   return {
-    first,
-    last,
-    seconds: (Number(last.t_ms) - Number(first.t_ms)) / 1000,
+    rate: (Number(last[counter]) - Number(first[counter])) / span_s,
+    seconds: span_s,
     cpu_us: cpu_us(guests.pids) - cpuBefore_us,
   };
 }
-
-/** Growth of a counter of the reports, per second. */
-export const rateOf = ({ first, last, seconds }: Measured, counter: string): number =>
-  (Number(last[counter] ?? 0) - Number(first[counter] ?? 0)) / seconds;

@@ -29,11 +29,14 @@ export class ReportLog {
     return this.reports.get(vm) ?? [];
   }
 
-  /** The first report that matches, once it has come; rejects when a guest has failed, or after two minutes. */
-  async until(vm: string, matches: (report: BenchReport) => boolean): Promise<BenchReport> {
+  /**
+   * The first report that matches, but for the first `skip`, once it has come; rejects when a guest has failed, or
+   * after two minutes.
+   */
+  async until(vm: string, matches: (report: BenchReport) => boolean, skip = 0): Promise<BenchReport> {
     const deadline_ms = performance.now() + LIMIT_MS;
     for (;;) {
-      const found = this.of(vm).find(matches);
+      const found = this.of(vm).slice(skip).find(matches);
       if (found !== undefined) return found;
       if (this.failure !== undefined) throw this.failure;
       if (performance.now() > deadline_ms) {
@@ -41,10 +44,6 @@ export class ReportLog {
       }
       await sleep(LOOK_MS);
     }
-  }
-
-  ready(vm: string): Promise<BenchReport> {
-    return this.until(vm, ({ event }) => event === 'ready');
   }
 }
 

@@ -17,12 +17,15 @@ export class TsvmmRun implements BenchGuests {
   private readonly ended: Promise<void>;
   private stderr = '';
 
-  /** `cluster` is the text of a cluster file. */
-  constructor(cluster: string) {
+  /** `cluster` is the text of a cluster file; `environment` comes on top of this process's. */
+  constructor(cluster: string, environment: NodeJS.ProcessEnv = {}) {
     const file = join(this.directory, 'cluster.yaml');
     writeFileSync(file, cluster);
     const words = [...process.execArgv, process.argv[1] as string, 'run', file];
-    this.child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawn(process.execPath, words, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...environment },
+    });
     this.child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.stderr += text;
     });

@@ -1,13 +1,14 @@
 /** `tsvmm bench net`: two guests that talk TCP, on tsvmm's switch and on QEMU with a Linux bridge. */
 import { findTool } from '../../../guest-images/find-tool.ts';
-import { MIB } from '../../../vmm/memory/address.ts';
+import { GIB, MIB } from '../../../vmm/memory/address.ts';
 import { ensureImage } from '../../image/ensure.ts';
 import { findImage, imageStore } from '../../image/images.ts';
 import { abortOnSignals } from '../../ui/abort.ts';
 import { Progress } from '../../ui/progress.ts';
 import { QEMU } from '../boot/microvm.ts';
-import { type Measured, measureWindow, rateOf, withGuests } from '../guests/bench-guests.ts';
-import { type Contestant, interleave, ratio, type Sample, type Series, summarizeAll } from '../harness.ts';
+import { type Measured, measureWindow, withGuests } from '../guests/bench-guests.ts';
+import { interleaveWorks, type WorkContestant } from '../guests/interleave-works.ts';
+import { ratio, type Sample, type Series, summarizeAll } from '../harness.ts';
 import { type BenchTable, type Goal, printReport } from '../report.ts';
 import type { Summary } from '../statistics.ts';
 import { Bridge } from './bridge.ts';
@@ -19,9 +20,11 @@ const REQUEST_GOAL = 2;
 const BULK_GOAL = 1;
 
 interface Work extends PairWork {
+  readonly title: string;
   /** Who reports what counts, and as which workload. */
   readonly reporter: 'server' | 'client';
   readonly workload: string;
+  readonly counter: string;
   sample(measured: Measured): Sample;
 }
 
@@ -29,38 +32,38 @@ const server = 'tcp-server port=7';
 const client = 'tcp-client peer=10.0.0.1 port=7 size=64';
 const works: readonly Work[] = [
   {
+    title: 'requests',
     server,
     client,
     reporter: 'client',
     workload: 'tcp-client',
-    sample: measured => {
-      const requests_per_s = rateOf(measured, 'ops');
-      return {
-        requests_per_s,
-        round_trip_us: 1e6 / requests_per_s,
-        request_cpu_us: measured.cpu_us / (requests_per_s * measured.seconds),
-      };
-    },
+    counter: 'ops',
+    sample: ({ rate, seconds, cpu_us }) => ({
+      requests_per_s: rate,
+      round_trip_us: 1e6 / rate,
+      request_cpu_us: cpu_us / (rate * seconds),
+    }),
   },
   {
+    title: 'parallel requests',
     server,
     client: `${client} conns=16`,
     reporter: 'client',
     workload: 'tcp-client',
-    sample: measured => ({ parallel_requests_per_s: rateOf(measured, 'ops') }),
+    counter: 'ops',
+    sample: ({ rate }) => ({ parallel_requests_per_s: rate }),
   },
   {
+    title: 'bulk',
     server: 'stream-server port=7',
     client: 'stream-client peer=10.0.0.1 port=7',
     reporter: 'server',
     workload: 'stream-server',
-    sample: measured => {
-      const bulk_mib_per_s = rateOf(measured, 'bytes') / MIB;
-      return {
-        bulk_mib_per_s,
-        bulk_cpu_ms_per_gib: measured.cpu_us / 1000 / ((bulk_mib_per_s * measured.seconds) / 1024),
-      };
-    },
+    counter: 'bytes',
+    sample: ({ rate, seconds, cpu_us }) => ({
+      bulk_mib_per_s: rate / MIB,
+      bulk_cpu_ms_per_gib: cpu_us / 1000 / ((rate * seconds) / GIB),
+    }),
   },
 ];
 
@@ -81,7 +84,11 @@ export async function benchNet({ rounds, seconds, format }: NetBenchOptions): Pr
       contestant(TSVMM, tsvmmPair, seconds, signal),
       ...(bridge === undefined ? [] : [contestant(QEMU_PAIR, qemuPair(path, bridge), seconds, signal)]),
     ];
-    const series = await interleave(contestants, { rounds, signal, progress: step => progress.step(step) });
+    const series = await interleaveWorks(contestants, works, {
+      rounds,
+      signal,
+      progress: step => progress.step(step),
+    });
     progress.end();
     report(series, rounds, format, obstacle === undefined ? [] : [`nothing to compare with: ${obstacle}`]);
   } finally {
@@ -98,16 +105,17 @@ function comparisonObstacle(): string | undefined {
   return process.getuid?.() === 0 ? undefined : 'a bridge in a network namespace needs root';
 }
 
-const contestant = (name: string, start: PairStarter, seconds: number, signal: AbortSignal): Contestant => ({
+const contestant = (
+  name: string,
+  start: PairStarter,
+  seconds: number,
+  signal: AbortSignal,
+): WorkContestant<Work> => ({
   name,
-  measure: async () => {
-    const samples: Sample[] = [];
-    for (const work of works) {
-      const window = { vm: work.reporter, workload: work.workload, warmUp_s: WARM_UP_S, seconds };
-      const measured = await withGuests(start(work), signal, guests => measureWindow(guests, window));
-      samples.push(work.sample(measured));
-    }
-    return Object.assign({}, ...samples) as Sample;
+  measure: async work => {
+    const { reporter, workload, counter } = work;
+    const window = { vm: reporter, workload, counter, warmUp_s: WARM_UP_S, seconds };
+    return work.sample(await withGuests(start(work), signal, guests => measureWindow(guests, window)));
   },
 });
 
