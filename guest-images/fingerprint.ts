@@ -3,10 +3,13 @@ import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { findTool } from './find-tool.ts';
 
-/** Changes whenever a source file is added, removed or written, or the compiler is another. */
-export function quickFingerprint(directory: string): string {
+/** Changes whenever a source file is added, removed or written, or the compiler is another, if that matters. */
+export function quickFingerprint(
+  directory: string,
+  { isCompiled }: { readonly isCompiled: boolean },
+): string {
   const files = sourceFiles(directory).map(file => `${file} ${identity(statSync(join(directory, file)))}`);
-  return [directory, ...files, compilerIdentity()].join('\n');
+  return [directory, ...files, isCompiled ? compilerIdentity() : ''].join('\n');
 }
 
 /** Files below `directory`, sorted; neither hidden ones nor what a build by hand left there. */

@@ -4,9 +4,23 @@ export interface GuestImage {
   readonly summary: string;
   /** Directory of its sources in the package; their content decides whether a built image is fresh. */
   readonly sources: string;
-  /** The file that a built image consists of. */
-  readonly file: string;
+  /** Names of the files that a built image consists of. */
+  readonly files: ImageFiles;
+  /** The first words of its command line; those of the cluster file and of tsvmm follow. */
+  readonly cmdline?: string;
+  /** Made by the compiler: that of another compiler is another image. */
+  readonly isCompiled: boolean;
+  /** Packages of the distribution can be put into it. */
+  readonly takesPackages?: boolean;
   readonly loadBuilder: () => Promise<{ readonly build: ImageBuilder }>;
+}
+
+/** What a guest boots from. */
+export interface ImageFiles {
+  readonly kernel: string;
+  readonly initrd?: string;
+  /** A raw disk that is only read: what a VM writes goes to a layer of its own. */
+  readonly disk?: string;
 }
 
 /** Builds the image of `sources` into `directory`. Throws TSVMM_E_TOOL_MISSING, TSVMM_E_IMAGE_BUILD. */
@@ -17,6 +31,8 @@ export interface ImageBuildOptions {
   readonly cacheDirectory: string;
   /** The lwIP sources, instead of those that are fetched. */
   readonly lwip?: string | undefined;
+  /** Packages of the distribution that the image is to have, sorted. */
+  readonly packages: readonly string[];
   /** Is told what goes on, a few words at a time. */
   readonly progress: (step: string) => void;
   /** Ends the build and what it started. */
@@ -28,7 +44,8 @@ export const guestImages: readonly GuestImage[] = [
     name: 'bench',
     summary: 'small guest with self-checking workloads',
     sources: 'guest-images/bench',
-    file: 'guest.elf',
+    files: { kernel: 'guest.elf' },
+    isCompiled: true,
     loadBuilder: () => import('./build-bench.ts'),
   },
 ];

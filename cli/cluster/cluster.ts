@@ -6,7 +6,7 @@ import { Teardown } from '../../vmm/teardown.ts';
 import type { ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
 import { ClusterVm, nameVm, type VmExit } from './cluster-vm.ts';
 import { guestCmdline } from './guest-cmdline.ts';
-import type { ClusterDisks, ClusterNetworks, ClusterParts } from './parts.ts';
+import type { BootFiles, ClusterDisks, ClusterNetworks, ClusterParts } from './parts.ts';
 import type { ClusterState, ClusterStats } from './status.ts';
 
 export interface CreateOptions {
@@ -50,14 +50,15 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
   }
 
   private static async compose(
-    config: ResolvedCluster,
+    file: ResolvedCluster,
     parts: ClusterParts,
     { logDirectory, signal }: CreateOptions,
     teardown: Teardown,
   ): Promise<RunningCluster> {
-    publish('cluster-state', { cluster: config.name, state: 'starting' });
-    const bootFiles = new Map<string, string>();
-    for (const vm of config.vms) bootFiles.set(vm.name, await parts.bootFile(vm));
+    publish('cluster-state', { cluster: file.name, state: 'starting' });
+    const bootFiles = new Map<string, BootFiles>();
+    for (const vm of file.vms) bootFiles.set(vm.name, await parts.bootFiles(vm));
+    const config = withImageDisks(file, bootFiles);
     signal?.throwIfAborted();
 
     const networks = await parts.openNetworks(config);
@@ -67,6 +68,7 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
     signal?.throwIfAborted();
 
     const createVm = async (vm: ResolvedVm): Promise<ClusterVm> => {
+      const boot = bootFiles.get(vm.name) as BootFiles;
       const devices = [
         parts.createRng(),
         ...(await disks.createDisks(vm)),
@@ -74,9 +76,9 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
       ];
       const machine = await parts.createMachine({
         name: vm.name,
-        bootFile: bootFiles.get(vm.name) as string,
-        ...(vm.guest.kind === 'kernel' && vm.guest.initrd !== undefined ? { initrd: vm.guest.initrd } : {}),
-        cmdline: guestCmdline(vm),
+        bootFile: boot.kernel,
+        ...(boot.initrd === undefined ? {} : { initrd: boot.initrd }),
+        cmdline: guestCmdline(vm, boot.cmdline),
         memory_bytes: vm.memory_bytes,
         vcpus: vm.vcpus,
         devices,
@@ -202,6 +204,18 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
     return new TsvmmError('TSVMM_E_TIMEOUT', message, { hint: 'allow more time with --timeout S' });
   }
 }
+
+/** The disk of a VM's image is its first. */
+const withImageDisks = (
+  cluster: ResolvedCluster,
+  bootFiles: ReadonlyMap<string, BootFiles>,
+): ResolvedCluster => ({
+  ...cluster,
+  vms: cluster.vms.map(vm => {
+    const disk = bootFiles.get(vm.name)?.disk;
+    return disk === undefined ? vm : { ...vm, disks: [disk, ...vm.disks] };
+  }),
+});
 
 const stopAll = (vms: readonly ClusterVm[]) => Promise.all(vms.map(vm => vm.stop())).then(() => {});
 

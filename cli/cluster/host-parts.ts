@@ -1,15 +1,17 @@
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { imageVariantName } from '../../guest-images/variant-name.ts';
 import { DeviceHost } from '../../vmm/devices/device-host.ts';
 import type { DevicePlug } from '../../vmm/devices/plug.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
 import { Kvm } from '../../vmm/kvm/kvm.ts';
 import { Machine } from '../../vmm/machine.ts';
 import { VcpuHandle } from '../../vmm/vcpu/vcpu-handle.ts';
-import type { ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
+import type { ImageGuest, ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
 import { runsDirectory } from '../home/layout.ts';
 import { openDisks, type SnapshotDisks } from './disks.ts';
 import { openNetworks, type SnapshotNetworks } from './networks.ts';
-import type { ClusterParts, MachineRecipe } from './parts.ts';
+import type { BootFiles, ClusterParts, MachineRecipe } from './parts.ts';
 import type { RestoreSource } from './restore-source.ts';
 
 /**
@@ -23,7 +25,7 @@ export class HostParts implements ClusterParts {
   private readonly devices = new DeviceHost();
   /** Threads that no machine has taken yet. */
   private readonly idleThreads: VcpuHandle[];
-  private readonly images = new Map<string, Promise<string>>();
+  private readonly images = new Map<string, Promise<BootFiles>>();
   private readonly signal: AbortSignal;
   /** The snapshot that the cluster goes on from, instead of booting. */
   private readonly restore: RestoreSource | undefined;
@@ -42,16 +44,18 @@ export class HostParts implements ClusterParts {
     this.idleThreads = [new VcpuHandle()];
   }
 
-  bootFile({ guest }: ResolvedVm): Promise<string> {
-    // What goes on from a snapshot boots nothing.
-    if (this.restore !== undefined) return Promise.resolve('');
-    if (guest.kind === 'kernel') return Promise.resolve(guest.kernel);
-    let path = this.images.get(guest.image);
-    if (path === undefined) {
-      path = this.imagePath(guest.image);
-      this.images.set(guest.image, path);
+  async bootFiles({ guest }: ResolvedVm): Promise<BootFiles> {
+    if (guest.kind === 'kernel') {
+      const { kernel, initrd } = guest;
+      return initrd === undefined ? { kernel } : { kernel, initrd };
     }
-    return path;
+    const name = imageVariantName(guest.image, guest.packages);
+    let files = this.images.get(name);
+    if (files === undefined) {
+      files = this.imageFiles(guest);
+      this.images.set(name, files);
+    }
+    return files;
   }
 
   async createMachine(recipe: MachineRecipe): Promise<Machine> {
@@ -97,9 +101,19 @@ export class HostParts implements ClusterParts {
     this.kvm.close();
   }
 
-  private async imagePath(name: string): Promise<string> {
+  private async imageFiles({ image: name, packages }: ImageGuest): Promise<BootFiles> {
     const { findImage, imageStore } = await import('../image/images.ts');
+    const image = findImage(name);
+    const words = image.cmdline === undefined ? {} : { cmdline: image.cmdline };
+    if (this.restore !== undefined) {
+      // What goes on from a snapshot boots nothing, and has its disks from there.
+      const disk = image.files.disk === undefined ? {} : { disk: { size_bytes: 0, readonly: false } };
+      return { kernel: '', ...words, ...disk };
+    }
     const { ensureImage } = await import('../image/ensure.ts');
-    return (await ensureImage(imageStore(), findImage(name), { signal: this.signal })).path;
+    const { files } = await ensureImage(imageStore(), image, { packages, signal: this.signal });
+    const { disk: base, ...boot } = files;
+    if (base === undefined) return { ...boot, ...words };
+    return { ...boot, ...words, disk: { base, size_bytes: statSync(base).size, readonly: false } };
   }
 }

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import type { DevicePlug } from '../../vmm/devices/plug.ts';
 import type { MachineExit, MachineState, MachineStats } from '../../vmm/machine.ts';
-import type { ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
+import type { ResolvedCluster, ResolvedDisk, ResolvedVm } from '../config/resolved.ts';
 
 /** What a cluster asks of a machine; vmm/machine.ts is one. */
 export interface ClusterMachine extends EventEmitter<{ console: [Uint8Array]; exit: [MachineExit] }> {
@@ -14,6 +14,16 @@ export interface ClusterMachine extends EventEmitter<{ console: [Uint8Array]; ex
   resume(): void;
   stop(): Promise<void>;
   consoleInput(bytes: Uint8Array): void;
+}
+
+/** What a VM boots from. */
+export interface BootFiles {
+  readonly kernel: string;
+  readonly initrd?: string;
+  /** Words that come before those of the cluster file. */
+  readonly cmdline?: string;
+  /** The image's own disk, before those of the cluster file. */
+  readonly disk?: ResolvedDisk;
 }
 
 /** What a machine is made of. */
@@ -54,6 +64,6 @@ export interface ClusterParts {
   createRng(): DevicePlug;
   openNetworks(cluster: ResolvedCluster): Promise<ClusterNetworks>;
   openDisks(cluster: ResolvedCluster): Promise<ClusterDisks>;
-  /** Path of the file that a VM boots. Images are built if they are missing. */
-  bootFile(vm: ResolvedVm): Promise<string>;
+  /** The files that a VM boots from. Images are built if they are missing. */
+  bootFiles(vm: ResolvedVm): Promise<BootFiles>;
 }

@@ -15,6 +15,8 @@ export const limits = {
   memory_bytes: { minimum: 8 * MIB, maximum: 1024 * GIB, multiple: 2 * MIB },
   disk_bytes: { minimum: 4096, maximum: 64 * 1024 * GIB, multiple: 4096 },
   args: 64,
+  /** Of the distribution, in an image; their names are part of a file's. */
+  packages: 16,
   /** Characters of a kernel's command line, ours included (x86: COMMAND_LINE_SIZE). */
   cmdlineLength: 2048,
   pathLength: 4095,

@@ -11,14 +11,19 @@ export function asClusterFile({ name, vms, networks }: ResolvedCluster): object 
 }
 
 function vmEntry({ guest, memory_bytes, vcpus, nets, disks }: ResolvedVm): object {
-  const { kind: _, ...guestKeys } = guest;
   return {
-    ...guestKeys,
+    ...guestKeys(guest),
     memory: formatSize(memory_bytes),
     vcpus,
     nets: nets.map(nicEntry),
     disks: disks.map(diskEntry),
   };
+}
+
+function guestKeys({ kind: _, ...keys }: ResolvedVm['guest']): object {
+  if (!('packages' in keys) || keys.packages.length > 0) return keys;
+  const { packages: none, ...others } = keys;
+  return others;
 }
 
 function nicEntry({ network, ip, mac, impairment }: ResolvedNic): object {

@@ -10,6 +10,8 @@ import type { ImageGuest, KernelGuest, ResolvedCluster, ResolvedDisk, ResolvedVm
 import { type ClusterFile, type DiskEntry, isName, type VmEntry } from './schema.ts';
 import { formatSize } from './units.ts';
 
+const takesPackages = (name: string): boolean =>
+  guestImages.some(image => image.name === name && image.takesPackages === true);
 const imageNames = guestImages.map(image => image.name);
 const DEFAULT_IMAGE = 'bench';
 const DEFAULT_MEMORY_BYTES = 256 * 2 ** 20;
@@ -63,11 +65,17 @@ function resolveGuest(
     report(own ? [...at, 'kernel'] : ['defaults', 'kernel'], 'either "image" or "kernel", not both', 'key');
   }
   return from.kernel === undefined
-    ? resolveImage(entry, from.image ?? DEFAULT_IMAGE, own, at, report)
+    ? resolveImage(entry, { ...from, image: from.image ?? DEFAULT_IMAGE }, own, at, report)
     : resolveKernel(entry, { ...from, kernel: from.kernel }, directory, at, report);
 }
 
-function resolveImage(entry: VmEntry, image: string, own: boolean, at: Path, report: Report): ImageGuest {
+function resolveImage(
+  entry: VmEntry,
+  { image, packages = [] }: Pick<VmEntry, 'packages'> & { image: string },
+  own: boolean,
+  at: Path,
+  report: Report,
+): ImageGuest {
   if (!imageNames.includes(image)) {
     const similar = suggest(image, imageNames);
     const help = similar === undefined ? `there is ${imageNames.join(', ')}` : `did you mean "${similar}"?`;
@@ -78,9 +86,13 @@ function resolveImage(entry: VmEntry, image: string, own: boolean, at: Path, rep
       report([...at, key], `"${key}" goes with "kernel"; an image takes its words from "args"`, 'key');
     }
   }
+  if (packages.length > 0 && !takesPackages(image)) {
+    const where = entry.packages === undefined ? ['defaults', 'packages'] : [...at, 'packages'];
+    report(where, `the image "${image}" takes no packages`, 'key');
+  }
   const { args } = entry;
   if (args.join(' ').length > limits.cmdlineLength / 2) report([...at, 'args'], 'too many words');
-  return { kind: 'image', image, args };
+  return { kind: 'image', image, packages: [...new Set(packages)].sort(), args };
 }
 
 function resolveKernel(

@@ -22,6 +22,8 @@ export interface ResolvedVm {
 export interface ImageGuest {
   readonly kind: 'image';
   readonly image: string;
+  /** Packages of the distribution that it is to have. */
+  readonly packages: readonly string[];
   /** The words of its command line, before those that tsvmm adds. */
   readonly args: readonly string[];
 }

@@ -116,8 +116,19 @@ const disk = shape(
   'the keys of a disk, such as { size: 64MiB }',
 );
 
+const packageName = v.pipe(
+  v.string('expected the name of a package'),
+  v.regex(/^[a-z0-9][a-z0-9+.-]{1,63}$/, 'expected the name of a package of the distribution, such as nginx'),
+);
+
 const machine = {
   image: v.optional(name),
+  packages: v.optional(
+    v.pipe(
+      v.array(packageName, 'expected a list of packages'),
+      v.maxLength(limits.packages, `at most ${limits.packages} packages`),
+    ),
+  ),
   kernel: v.optional(path),
   initrd: v.optional(path),
   cmdline: v.optional(cmdline),

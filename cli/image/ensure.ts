@@ -1,14 +1,15 @@
-import type { GuestImage } from '../../guest-images/registry.ts';
+import type { GuestImage, ImageFiles } from '../../guest-images/registry.ts';
 import type { EnsureOptions, ImageStore } from '../../guest-images/store.ts';
+import { imageVariantName } from '../../guest-images/variant-name.ts';
 import { Progress } from '../ui/progress.ts';
 
-/** Path of an image, which is built, with progress on stderr, unless it is fresh. */
+/** Paths of an image, which is built, with progress on stderr, unless it is fresh. */
 export async function ensureImage(
   store: ImageStore,
   image: GuestImage,
   options: Omit<EnsureOptions, 'progress'> = {},
-): Promise<{ path: string; built: boolean }> {
-  const progress = new Progress(`guest image ${image.name}`);
+): Promise<{ files: ImageFiles; built: boolean }> {
+  const progress = new Progress(`guest image ${imageVariantName(image.name, options.packages ?? [])}`);
   const started_ms = performance.now();
   try {
     const result = await store.ensure(image, { ...options, progress: text => progress.step(text) });

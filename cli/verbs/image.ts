@@ -1,6 +1,11 @@
 import { statSync } from 'node:fs';
-import type { Command } from 'commander';
-import { guestImages } from '../../guest-images/registry.ts';
+import { type Command, InvalidArgumentError } from 'commander';
+import { listFiles } from '../../guest-images/image-files.ts';
+import { type GuestImage, guestImages, type ImageFiles } from '../../guest-images/registry.ts';
+import type { ImageStore } from '../../guest-images/store.ts';
+import { imageVariantName } from '../../guest-images/variant-name.ts';
+import { TsvmmError } from '../../vmm/errors.ts';
+import { limits } from '../config/limits.ts';
 import { ensureImage } from '../image/ensure.ts';
 import { findImage, imageStore } from '../image/images.ts';
 import { abortOnSignals } from '../ui/abort.ts';
@@ -19,6 +24,11 @@ export function define(command: Command): void {
     .description('build an image, unless it is built from the same sources already')
     .argument('<name>', 'the image, such as bench')
     .option('--lwip <dir>', 'use these sources of lwIP instead of fetching them')
+    .addOption(
+      command
+        .createOption('--packages <list>', 'put these packages of the distribution into it (debian)')
+        .argParser(parsePackages),
+    )
     .option('--force', 'build it in any case')
     .addOption(formatOption())
     .action(buildImage);
@@ -30,26 +40,26 @@ export function define(command: Command): void {
 Examples:
   tsvmm image ls
   tsvmm image build bench
-  tsvmm image build bench --lwip ~/src/lwip --force`,
+  tsvmm image build bench --lwip ~/src/lwip --force
+  tsvmm image build debian --packages nginx,redis-server`,
   );
+}
+
+function parsePackages(text: string): string[] {
+  const packages = text.split(',').filter(name => name !== '');
+  const wrong = packages.find(name => !/^[a-z0-9][a-z0-9+.-]{1,63}$/.test(name));
+  if (wrong !== undefined) throw new InvalidArgumentError(`"${wrong}" is not the name of a package`);
+  if (packages.length > limits.packages)
+    throw new InvalidArgumentError(`at most ${limits.packages} packages`);
+  return packages;
 }
 
 async function listImages({ format }: FormatOptions): Promise<void> {
   const store = imageStore();
   const images = await Promise.all(
-    guestImages.map(async image => {
-      const fresh = await store.fresh(image);
-      const path = fresh ?? store.latest(image);
-      const stat = path === undefined ? undefined : statSync(path);
-      return {
-        name: image.name,
-        state: fresh === undefined ? (path === undefined ? 'missing' : 'stale') : 'ready',
-        size_bytes: stat?.size ?? null,
-        built: stat?.mtime.toISOString() ?? null,
-        path: path ?? null,
-        summary: image.summary,
-      };
-    }),
+    guestImages.flatMap(image =>
+      [[], ...store.variants(image)].map(packages => describeImage(store, image, packages)),
+    ),
   );
   if (format === 'json') return printJson(images);
   const rows = images.map(image => [
@@ -62,17 +72,40 @@ async function listImages({ format }: FormatOptions): Promise<void> {
   print(styledTable(['IMAGE', 'STATE', 'SIZE', 'BUILT', 'WHAT IT IS'], rows));
 }
 
+async function describeImage(store: ImageStore, image: GuestImage, packages: readonly string[]) {
+  const fresh = await store.fresh(image, packages);
+  const files = fresh ?? store.latest(image, packages);
+  return {
+    name: imageVariantName(image.name, packages),
+    state: fresh === undefined ? (files === undefined ? 'missing' : 'stale') : 'ready',
+    size_bytes: files === undefined ? null : sizeOf(files),
+    built: files === undefined ? null : statSync(files.kernel).mtime.toISOString(),
+    path: files?.kernel ?? null,
+    files: files ?? null,
+    summary: image.summary,
+  };
+}
+
+/** Bytes on the host's disk: that of a guest is mostly empty. */
+const sizeOf = (files: ImageFiles): number =>
+  listFiles(files).reduce((sum, path) => sum + statSync(path).blocks * 512, 0);
+
 interface BuildOptions extends FormatOptions {
   readonly lwip?: string;
+  readonly packages?: readonly string[];
   readonly force?: boolean;
 }
 
-async function buildImage(name: string, { format, lwip, force }: BuildOptions): Promise<void> {
+async function buildImage(name: string, { format, lwip, packages = [], force }: BuildOptions): Promise<void> {
   const image = findImage(name);
+  if (packages.length > 0 && image.takesPackages !== true)
+    throw new TsvmmError('TSVMM_E_USAGE', `the image ${name} takes no packages`);
   const signal = abortOnSignals();
   // Other sources of lwIP than last time cannot be told from the image.
-  const options = { lwip, force: force === true || lwip !== undefined, signal };
-  const { path, built } = await ensureImage(imageStore(), image, options);
-  if (format === 'json') printJson({ name, path, built, size_bytes: statSync(path).size });
+  const options = { lwip, packages, force: force === true || lwip !== undefined, signal };
+  const { files, built } = await ensureImage(imageStore(), image, options);
+  const path = files.kernel;
+  const variant = imageVariantName(name, packages);
+  if (format === 'json') printJson({ name: variant, path, files, built, size_bytes: sizeOf(files) });
   else print(path);
 }

@@ -40,7 +40,8 @@ test.before.each(context => {
     name: 'fake',
     summary: '',
     sources: 'src',
-    file: 'guest.elf',
+    files: { kernel: 'guest.elf' },
+    isCompiled: true,
     loadBuilder: async () => ({
       build: async (sources, directory) => {
         context.builds++;
@@ -59,9 +60,9 @@ test('ensure builds a missing image, and a fresh one no more', async context => 
   assert.is(await store.fresh(image), undefined);
   const first = await store.ensure(image, options);
   assert.is(first.built, true);
-  assert.is(readFileSync(first.path, 'utf8'), 'built of one');
-  assert.equal(await store.ensure(image, options), { path: first.path, built: false });
-  assert.is(await store.fresh(image), first.path);
+  assert.is(readFileSync(first.files.kernel, 'utf8'), 'built of one');
+  assert.equal(await store.ensure(image, options), { files: first.files, built: false });
+  assert.equal(await store.fresh(image), first.files);
   assert.is(context.builds, 1);
 });
 
@@ -75,18 +76,18 @@ test('the plain name leads to the newest build', async ({ root, store, image }) 
 
 test('a changed or added source makes it stale; going back finds the old build', async context => {
   const { root, store, image } = context;
-  const { path } = await store.ensure(image, options);
+  const { files } = await store.ensure(image, options);
   writeFileSync(join(root, 'src/b.h'), '');
   assert.is(await store.fresh(image), undefined);
   assert.is((await store.ensure(image, options)).built, true);
   rmSync(join(root, 'src/b.h'));
-  assert.equal(await store.ensure(image, options), { path, built: false });
+  assert.equal(await store.ensure(image, options), { files, built: false });
 });
 
 test('a source that was only touched keeps it fresh', async ({ root, store, image }) => {
-  const { path } = await store.ensure(image, options);
+  const { files } = await store.ensure(image, options);
   utimesSync(join(root, 'src/lib/a.c'), 1, 1);
-  assert.is(await store.fresh(image), path);
+  assert.equal(await store.fresh(image), files);
 });
 
 test('force builds in any case', async context => {
@@ -97,19 +98,19 @@ test('force builds in any case', async context => {
 
 test('builds side by side all succeed and leave one image', async ({ root, store, image }) => {
   const results = await Promise.all([1, 2, 3].map(() => store.ensure(image, options)));
-  assert.is(new Set(results.map(({ path }) => path)).size, 1);
+  assert.is(new Set(results.map(({ files }) => files.kernel)).size, 1);
   assert.is(readdirSync(join(root, 'images/fake')).filter(name => name.startsWith('.')).length, 0);
-  assert.is(await store.fresh(image), results[0]?.path);
+  assert.equal(await store.fresh(image), results[0]?.files);
 });
 
 test('a failed build leaves nothing behind, and the old image in place', async ({ root, store, image }) => {
-  const { path } = await store.ensure(image, options);
+  const { files } = await store.ensure(image, options);
   writeFileSync(join(root, 'src/lib/a.c'), 'broken');
   await store.ensure(image, options).then(
     () => assert.unreachable(),
     error => assert.is(error.code, 'TSVMM_E_IMAGE_BUILD'),
   );
-  assert.ok(existsSync(path));
+  assert.ok(existsSync(files.kernel));
   assert.is(readdirSync(join(root, 'images/fake')).filter(name => name.startsWith('.')).length, 0);
 });
 
@@ -129,10 +130,53 @@ test('at most three builds are kept', async ({ root, store, image }) => {
   assert.is(builds.length, 3);
 });
 
+/** An image of three files, whose disk tells its packages. */
+const diskImage: GuestImage = {
+  name: 'distro',
+  summary: '',
+  sources: 'src',
+  files: { kernel: 'vmlinuz', initrd: 'initrd.img', disk: 'root.img' },
+  isCompiled: false,
+  takesPackages: true,
+  loadBuilder: async () => ({
+    build: async (_, directory, { packages }) => {
+      for (const file of ['vmlinuz', 'initrd.img']) writeFileSync(join(directory, file), file);
+      writeFileSync(join(directory, 'root.img'), packages.join(' '));
+    },
+  }),
+};
+
+test('an image of several files is there when all of them are', async ({ root, store }) => {
+  const { files } = await store.ensure(diskImage, options);
+  assert.is(readFileSync(files.initrd as string, 'utf8'), 'initrd.img');
+  assert.is(readFileSync(join(root, 'images/distro/root.img'), 'utf8'), '');
+  rmSync(files.disk as string);
+  assert.is(await store.fresh(diskImage), undefined);
+  assert.is(store.latest(diskImage), undefined);
+});
+
+test('each choice of packages is an image of its own, whatever their order', async ({ root, store }) => {
+  await store.ensure(diskImage, options);
+  const packages = ['redis-server', 'nginx', 'nginx'];
+  const { files } = await store.ensure(diskImage, { ...options, packages });
+  assert.is(readFileSync(files.disk as string, 'utf8'), 'nginx redis-server');
+  assert.ok(existsSync(join(root, 'images/distro+nginx,redis-server/root.img')));
+  assert.equal(await store.fresh(diskImage, ['nginx', 'redis-server']), files);
+  assert.equal(store.variants(diskImage), [['nginx', 'redis-server']]);
+});
+
+test('a disk that is built anew leaves the old one where snapshots look for it', async ({ store }) => {
+  const { files } = await store.ensure(diskImage, options);
+  const again = await store.ensure(diskImage, { ...options, force: true });
+  assert.is.not(again.files.disk, files.disk);
+  assert.ok(existsSync(files.disk as string));
+  assert.equal(await store.fresh(diskImage), again.files);
+});
+
 test('a damaged fresh.json is no obstacle', async ({ root, store, image }) => {
-  const { path } = await store.ensure(image, options);
+  const { files } = await store.ensure(image, options);
   writeFileSync(join(root, 'images/fake/fresh.json'), '{"fingerprint": 5');
-  assert.equal(await store.ensure(image, options), { path, built: false });
+  assert.equal(await store.ensure(image, options), { files, built: false });
 });
 
 test.run();

@@ -7,8 +7,8 @@ const [bench] = guestImages.filter(({ name }) => name === 'bench');
 /** Path of the built-in guest, built if need be. */
 export async function benchImage(): Promise<string> {
   if (bench === undefined) throw new Error('the registry has no image "bench"');
-  const { path } = await imageStore().ensure(bench, { progress: () => {} });
-  return path;
+  const { files } = await imageStore().ensure(bench, { progress: () => {} });
+  return files.kernel;
 }
 
 /** Why this machine cannot run a VM, or undefined if it can. */

@@ -23,7 +23,8 @@ export interface BootBenchOptions {
 
 export async function benchBoot({ rounds, memory_bytes, format }: BootBenchOptions): Promise<void> {
   const signal = abortOnSignals();
-  const { path } = await ensureImage(imageStore(), findImage('bench'), { signal });
+  const { files } = await ensureImage(imageStore(), findImage('bench'), { signal });
+  const path = files.kernel;
   const hasQemu = findTool(QEMU) !== undefined;
   const whole = new WholeCommand(memory_bytes);
   const control = new ControlProcess(path, memory_bytes);

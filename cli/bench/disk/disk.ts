@@ -32,7 +32,8 @@ export interface DiskBenchOptions {
 
 export async function benchDisk({ rounds, seconds, format }: DiskBenchOptions): Promise<void> {
   const signal = abortOnSignals();
-  const { path } = await ensureImage(imageStore(), findImage('bench'), { signal });
+  const { files } = await ensureImage(imageStore(), findImage('bench'), { signal });
+  const path = files.kernel;
   const missing = [QEMU, 'qemu-img'].find(tool => findTool(tool) === undefined);
   const folder = await BenchFolder.create(missing === undefined, signal);
   const progress = new Progress('bench disk');

@@ -38,7 +38,8 @@ export interface ExitsBenchOptions {
 
 export async function benchExits({ rounds, samples, format }: ExitsBenchOptions): Promise<void> {
   const signal = abortOnSignals();
-  const { path } = await ensureImage(imageStore(), findImage('bench'), { signal });
+  const { files } = await ensureImage(imageStore(), findImage('bench'), { signal });
+  const path = files.kernel;
   const native = await NativePrograms.compile(signal);
   const subject = new Subject();
   const progress = new Progress('bench exits');

@@ -75,7 +75,8 @@ export interface NetBenchOptions {
 
 export async function benchNet({ rounds, seconds, format }: NetBenchOptions): Promise<void> {
   const signal = abortOnSignals();
-  const { path } = await ensureImage(imageStore(), findImage('bench'), { signal });
+  const { files } = await ensureImage(imageStore(), findImage('bench'), { signal });
+  const path = files.kernel;
   const obstacle = comparisonObstacle();
   const bridge = obstacle === undefined ? new Bridge() : undefined;
   const progress = new Progress('bench net');

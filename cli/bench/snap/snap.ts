@@ -32,7 +32,8 @@ const RATE_WINDOW_MS = 1000;
 
 export async function benchSnap({ rounds, memory_bytes, part, format }: SnapBenchOptions): Promise<void> {
   const signal = abortOnSignals();
-  const { path: image } = await ensureImage(imageStore(), findImage('bench'), { signal });
+  const { files } = await ensureImage(imageStore(), findImage('bench'), { signal });
+  const image = files.kernel;
   const size = memory_bytes - SPARED_BYTES;
   const options: GuestOptions = { image, memory_bytes, cmdline: `dirty size=${size} stat=${STAT_MS}` };
   const ours = new TsvmmSubject(options);

@@ -86,7 +86,7 @@ export class FakeParts implements ClusterParts {
       close: async () => void this.log.push('close disks'),
     };
   }
-  bootFile = async () => '/images/guest.elf';
+  bootFiles = async () => ({ kernel: '/images/guest.elf' });
 
   machine(name: string): FakeMachine {
     return this.machines.get(name) as FakeMachine;

@@ -63,10 +63,20 @@ test('fills in defaults', () => {
         name: 'server',
         memory_bytes: 2 ** 27,
         vcpus: 2,
-        guest: { kind: 'image', image: 'bench', args: ['tcp-server', 'port=7'] },
+        guest: { kind: 'image', image: 'bench', packages: [], args: ['tcp-server', 'port=7'] },
       },
-      { name: 'client', memory_bytes: 2 ** 30, vcpus: 2, guest: { kind: 'image', image: 'bench', args: [] } },
-      { name: 'idle', memory_bytes: 2 ** 27, vcpus: 2, guest: { kind: 'image', image: 'bench', args: [] } },
+      {
+        name: 'client',
+        memory_bytes: 2 ** 30,
+        vcpus: 2,
+        guest: { kind: 'image', image: 'bench', packages: [], args: [] },
+      },
+      {
+        name: 'idle',
+        memory_bytes: 2 ** 27,
+        vcpus: 2,
+        guest: { kind: 'image', image: 'bench', packages: [], args: [] },
+      },
     ],
   );
   assert.equal(vms[0]?.disks, [{ size_bytes: 64 * 2 ** 20, readonly: false }]);
