@@ -229,14 +229,16 @@ export class Exchange {
     return this.give(port, frame);
   }
 
+  /** Charges for a frame that is done with only: to find no buffers is no work, and must not keep the thread awake. */
   private give(port: Port, frame: Frame): boolean {
-    this.charge(frame);
     switch (port.accept(frame)) {
       case 'delivered':
+        this.charge(frame);
         port.count(Counter.received_frames);
         port.count(Counter.received_bytes, frame.length);
         return true;
       case 'refused':
+        this.charge(frame);
         port.count(Counter.refused_frames);
         return true;
       case 'short':

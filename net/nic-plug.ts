@@ -20,6 +20,8 @@ export interface NicOptions {
   readonly impairment?: ImpairmentConfig;
   /** The VM's epoch when it comes from a snapshot. */
   readonly epoch?: number;
+  /** Called at the beginning of detach(), when the switch still has the port: frames may wait for it. */
+  readonly onDetach?: () => void;
 }
 
 interface Surroundings {
@@ -89,6 +91,7 @@ export class NicPlug implements DevicePlug {
   async detach(): Promise<void> {
     const { port } = this;
     if (port === undefined) return;
+    this.options.onDetach?.();
     this.port = undefined;
     const { registry, send } = this.surroundings;
     try {

@@ -58,14 +58,16 @@ class OpenNetworks implements SnapshotNetworks {
   async createNics(vm: ResolvedVm): Promise<NicPlug[]> {
     return vm.nets.map(({ network, mac, impairment }, index) => {
       const name = `net${index}`;
+      const port = `${vm.name}/${name}`;
       const plug = this.networks.nic({
         name,
         network,
         mac,
         epoch: this.epoch,
+        onDetach: () => this.epochSwitch.unplugging(port),
         ...(impairment === undefined ? {} : { impairment: impairmentConfig(impairment) }),
       });
-      this.plugs.set(`${vm.name}/${name}`, plug);
+      this.plugs.set(port, plug);
       return plug;
     });
   }

@@ -2,8 +2,8 @@ import { type Frame, HEAD_BYTES, MAXIMUM_FRAME_BYTES } from '../../vmm/devices/v
 import { HEADER_BYTES } from '../../vmm/devices/virtio/net/header.ts';
 import { ScatterList } from '../../vmm/devices/virtio/net/scatter-list.ts';
 import { memcpy } from '../../vmm/ffi/libc.ts';
-import { hvaOffset } from '../../vmm/memory/address.ts';
-import { allocateHostBuffer } from '../../vmm/memory/host-buffer.ts';
+import { type Hva, hvaOffset } from '../../vmm/memory/address.ts';
+import { allocateHostBuffer, type HostBuffer } from '../../vmm/memory/host-buffer.ts';
 
 const CHUNK_BYTES = 2048;
 const MAXIMUM_CHUNKS = Math.ceil((HEADER_BYTES + MAXIMUM_FRAME_BYTES) / CHUNK_BYTES);
@@ -13,40 +13,43 @@ export const chunkCount = (frameLength: number): number =>
   Math.ceil((HEADER_BYTES + frameLength) / CHUNK_BYTES);
 
 /**
- * Memory for frames that must wait: a fixed number of chunks, of which a frame takes as many as it needs. A stored
- * frame is named by the number of its first chunk. Memory is touched as it is needed, the least recently freed last.
+ * Memory for frames that must wait: a number of chunks, of which a frame takes as many as it needs. A stored frame is
+ * named by the number of its first chunk. Memory is touched as it is needed, the least recently freed last.
  */
 export class FramePool {
-  private readonly memory;
+  /** Each of `slabChunks`; one, unless reserve() added more. */
+  private readonly slabs: HostBuffer[] = [];
+  private readonly slabChunks: number;
   /** Links the chunks of a frame, and the free chunks. */
-  private readonly nextChunk: Int32Array;
-  private readonly lengths: Int32Array;
-  private readonly epochs: Int32Array;
-  private readonly senders: Int32Array;
-  private readonly offloads: Uint8Array;
-  private readonly protocolHeaderLengths: Uint8Array;
-  private readonly segmentCounts: Uint16Array;
+  private nextChunk = new Int32Array(0);
+  private lengths = new Int32Array(0);
+  private epochs = new Int32Array(0);
+  private senders = new Int32Array(0);
+  private offloads = new Uint8Array(0);
+  private protocolHeaderLengths = new Uint8Array(0);
+  private segmentCounts = new Uint16Array(0);
   /** For the queue that a frame is in. */
-  readonly nextFrame: Int32Array;
-  private firstFree = 0;
-  private freeCount: number;
+  nextFrame = new Int32Array(0);
+  private firstFree = NONE;
+  private freeCount = 0;
   private readonly target = new ScatterList(MAXIMUM_CHUNKS);
 
+  /** At most 2^20 chunks. */
   constructor(chunks: number) {
-    this.memory = allocateHostBuffer(chunks * CHUNK_BYTES);
-    this.nextChunk = Int32Array.from({ length: chunks }, (_, i) => (i + 1 < chunks ? i + 1 : NONE));
-    this.lengths = new Int32Array(chunks);
-    this.epochs = new Int32Array(chunks);
-    this.senders = new Int32Array(chunks);
-    this.offloads = new Uint8Array(chunks);
-    this.protocolHeaderLengths = new Uint8Array(chunks);
-    this.segmentCounts = new Uint16Array(chunks);
-    this.nextFrame = new Int32Array(chunks).fill(NONE);
-    this.freeCount = chunks;
+    this.slabChunks = chunks;
+    this.addSlab();
   }
 
   get freeChunks(): number {
     return this.freeCount;
+  }
+
+  /**
+   * Makes room for `chunks` beside half of what the pool was made with, for frames that must not be dropped. Allocates:
+   * not for frames that flow.
+   */
+  reserve(chunks: number): void {
+    while (this.freeCount < chunks + this.slabChunks / 2) this.addSlab();
   }
 
   frameLength(id: number): number {
@@ -76,7 +79,7 @@ export class FramePool {
     let left = HEADER_BYTES + frame.length;
     for (let chunk = id; left > 0; chunk = this.nextChunk[chunk] as number) {
       const length = Math.min(left, CHUNK_BYTES);
-      target.append(this.memory.address + chunk * CHUNK_BYTES, length);
+      target.append(this.addressOf(chunk), length);
       left -= length;
       last = chunk;
     }
@@ -104,13 +107,13 @@ export class FramePool {
     frame.protocolHeaderLength = this.protocolHeaderLengths[id] as number;
     frame.segmentCount = this.segmentCounts[id] as number;
     const head = HEADER_BYTES + Math.min(length, HEAD_BYTES);
-    memcpy(frame.address, hvaOffset(this.memory.address, id * CHUNK_BYTES), head);
+    memcpy(frame.address, this.addressOf(id), head);
     frame.privateLength = head - HEADER_BYTES;
     let left = HEADER_BYTES + length;
     let skip = head;
     for (let chunk = id; left > skip; chunk = this.nextChunk[chunk] as number) {
       const used = Math.min(left, CHUNK_BYTES);
-      frame.rest.append(this.memory.address + chunk * CHUNK_BYTES + skip, used - skip);
+      frame.rest.append(hvaOffset(this.addressOf(chunk), skip), used - skip);
       left -= used;
       skip = 0;
     }
@@ -129,6 +132,40 @@ export class FramePool {
   }
 
   free(): void {
-    this.memory.free();
+    for (const slab of this.slabs) slab.free();
   }
+
+  private addressOf(chunk: number): Hva {
+    const slab = Math.floor(chunk / this.slabChunks);
+    return hvaOffset(
+      (this.slabs[slab] as HostBuffer).address,
+      (chunk - slab * this.slabChunks) * CHUNK_BYTES,
+    );
+  }
+
+  /** The new chunks are taken last. */
+  private addSlab(): void {
+    const start = this.nextChunk.length;
+    const end = start + this.slabChunks;
+    this.slabs.push(allocateHostBuffer(this.slabChunks * CHUNK_BYTES));
+    this.nextChunk = grown(this.nextChunk, new Int32Array(end));
+    this.lengths = grown(this.lengths, new Int32Array(end));
+    this.epochs = grown(this.epochs, new Int32Array(end));
+    this.senders = grown(this.senders, new Int32Array(end));
+    this.offloads = grown(this.offloads, new Uint8Array(end));
+    this.protocolHeaderLengths = grown(this.protocolHeaderLengths, new Uint8Array(end));
+    this.segmentCounts = grown(this.segmentCounts, new Uint16Array(end));
+    this.nextFrame = grown(this.nextFrame, new Int32Array(end).fill(NONE));
+    for (let chunk = start; chunk < end; chunk++) this.nextChunk[chunk] = chunk + 1 < end ? chunk + 1 : NONE;
+    let last = this.firstFree;
+    while (last !== NONE && this.nextChunk[last] !== NONE) last = this.nextChunk[last] as number;
+    if (last === NONE) this.firstFree = start;
+    else this.nextChunk[last] = start;
+    this.freeCount += this.slabChunks;
+  }
+}
+
+function grown<List extends Int32Array | Uint8Array | Uint16Array>(from: List, into: List): List {
+  into.set(from);
+  return into;
 }

@@ -1,4 +1,5 @@
 import type { Frame } from '../../vmm/devices/virtio/net/frame.ts';
+import { TsvmmError } from '../../vmm/errors.ts';
 import { chunkCount, type FramePool, NONE } from './frame-pool.ts';
 
 /** A first-in, first-out queue of stored frames that takes at most `capacity` chunks of the pool. */
@@ -32,6 +33,14 @@ export class FrameQueue {
     if (id === NONE) return false;
     this.append(id);
     return true;
+  }
+
+  /** As store(), for a frame that must not be lost however full the queue is; FramePool.reserve() made room for it. */
+  storeAnyway(frame: Frame): void {
+    const id = this.pool.store(frame);
+    if (id === NONE)
+      throw new TsvmmError('TSVMM_E_INTERNAL', 'the frame pool has no room for what was reserved');
+    this.append(id);
   }
 
   /** Takes the oldest frame, which is the caller's then. */

@@ -90,6 +90,10 @@ export class SnapshotDriver<Image extends SnapshotImage> {
     options.network.listen({
       newerMarker: notice('newer-marker'),
       heldFull: notice('held-full'),
+      unplugging: port => {
+        const vm = this.vmByPort.get(port);
+        if (vm !== undefined) this.leave(vm, new TsvmmError('TSVMM_E_CONFLICT', `${vm} has ended`));
+      },
       died: error => this.feed({ kind: 'switch-died', failure: serializeError(error) }),
     });
   }
@@ -139,10 +143,11 @@ export class SnapshotDriver<Image extends SnapshotImage> {
   }
 
   /**
-   * The VM has ended, for `reason`: an attempt that still needs it fails. To be called before its ports are unplugged,
-   * as frames that wait for them belong to the attempt until then.
+   * The VM has ended, for `reason`: an attempt that still needs it fails. A VM whose ports are unplugged leaves by
+   * itself before that. Nothing happens when it has left already.
    */
   leave(name: VmName, reason: unknown): void {
+    if (!this.vms.has(name)) return;
     this.feed({ kind: 'vm-left', vm: name, failure: serializeError(reason) });
     const vm = this.vms.get(name);
     for (const port of vm?.ports ?? []) this.vmByPort.delete(port);

@@ -54,6 +54,8 @@ export interface SwitchListener {
   newerMarker(port: PortName, epoch: number): void;
   /** A frame of `epoch` could not be held for the port, for want of room. */
   heldFull(port: PortName, epoch: number): void;
+  /** The port is about to be unplugged; frames that wait for it belong to an attempt until then. */
+  unplugging(port: PortName): void;
   /** The switch's thread has ended, and all traffic with it. */
   died(error: unknown): void;
 }

@@ -95,6 +95,23 @@ test('Networks: one VM leaves and another takes its place while two others talk'
     await leave(b);
   }));
 
+test('Networks: who wants to know of it hears of a detached NIC while the switch still has its port', () =>
+  withNetworks(async networks => {
+    await networks.create({ name: 'lan' });
+    const seen: number[] = [];
+    const onDetach = () => seen.push(networks.status('lan').length);
+    const plug = networks.nic({ name: 'net0', network: 'lan', mac: formatMac(A), onDetach });
+    const nic = new FakeNic({ mac: A });
+    const { address, length, cow } = nic.guest.ram;
+    await plug.attach(nic.device.attachment, { address, length, cow });
+    assert.equal(seen, []);
+    await plug.detach();
+    await plug.detach();
+    nic.close();
+    assert.equal(seen, [1]);
+    assert.equal(networks.status('lan'), []);
+  }));
+
 test('Networks: two networks do not mix, though they share the thread', () =>
   withNetworks(async networks => {
     await networks.create({ name: 'left' });

@@ -75,6 +75,21 @@ test('FrameQueue: first in, first out, bounded by chunks', () => {
   pool.free();
 });
 
+test('FramePool.reserve: makes room beside what is stored, which stays as it is', () => {
+  const pool = new FramePool(40);
+  const frame = makeFrame(MAXIMUM_FRAME_BYTES);
+  const first = pool.store(frame);
+  const before = contentOf(pool, first);
+  pool.reserve(3 * 33);
+  const more = [0, 1, 2].map(() => pool.store(frame));
+  assert.not.ok(more.includes(NONE));
+  for (const id of [first, ...more]) assert.equal(contentOf(pool, id), before);
+  for (const id of [first, ...more]) pool.release(id);
+  assert.is(pool.freeChunks % 40, 0);
+  pool.reserve(1);
+  pool.free();
+});
+
 test('FrameQueue.prepend: the other queue comes first and is empty then', () => {
   const pool = new FramePool(20);
   const [queue, other] = [new FrameQueue(pool, 10), new FrameQueue(pool, 10)];

@@ -16,6 +16,7 @@ export class NetEpochSwitch implements EpochSwitch {
   private readonly networks: Networks;
   private readonly ports: PortNumbers;
   private readonly epochs: PortEpochs;
+  private listener: SwitchListener | undefined;
 
   constructor(networks: Networks, ports: PortNumbers) {
     this.networks = networks;
@@ -24,12 +25,18 @@ export class NetEpochSwitch implements EpochSwitch {
   }
 
   listen(listener: SwitchListener): void {
+    this.listener = listener;
     this.networks.onFailure = error => listener.died(error);
     this.networks.onNotice = notice => {
       const { kind, port, epoch } = notice as EpochNotice;
       if (kind === 'newer-marker') listener.newerMarker(port, epoch);
       else listener.heldFull(port, epoch);
     };
+  }
+
+  /** To be called before `port` leaves the switch. */
+  unplugging(port: string): void {
+    this.listener?.unplugging(port);
   }
 
   async open(epoch: number, mode: FilterModeName): Promise<void> {

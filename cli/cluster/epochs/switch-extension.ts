@@ -2,6 +2,7 @@ import { Counter, MAXIMUM_PORTS } from '../../../net/counters.ts';
 import type { Engine } from '../../../net/engine.ts';
 import type { Markers } from '../../../net/markers.ts';
 import type { Port } from '../../../net/ports/port.ts';
+import { chunkCount } from '../../../net/queues/frame-pool.ts';
 import { ChannelRecorder } from '../../../snapshot/cluster/channel.ts';
 import { FilterMode, filterFrame, NOT_RECORDING, Verdict } from '../../../snapshot/cluster/filter.ts';
 import { Frame } from '../../../vmm/devices/virtio/net/frame.ts';
@@ -44,7 +45,7 @@ export class SwitchEpochs implements Markers {
         for (const port of message.ports) this.wake(this.engine.portAt(port));
         return undefined;
       case 'inject':
-        for (const frame of message.frames) this.inject(frame);
+        this.inject(message.frames);
         return undefined;
     }
   }
@@ -114,19 +115,25 @@ export class SwitchEpochs implements Markers {
     this.engine.schedule(port);
   }
 
-  /** Into the queue that comes before anything new; a full queue is impossible, as nothing has flowed yet. */
-  private inject({ sender, receiver, epoch, bytes }: InjectedFrame): void {
-    const port = this.engine.portAt(receiver);
-    if (port === undefined) return;
+  /** Into the queues that come before anything new, all of them, however much was in flight. */
+  private inject(frames: readonly InjectedFrame[]): void {
+    this.engine.pool.reserve(
+      frames.reduce((sum, { bytes }) => sum + chunkCount(bytes.length - HEADER_BYTES), 0),
+    );
     const frame = new Frame();
-    frame.bytes.set(bytes);
-    frame.reset(bytes.length - HEADER_BYTES);
-    frame.privateLength = frame.length;
-    frame.epoch = epoch;
-    frame.sender = sender;
-    if (validateOffloads(frame)) port.backlog.store(frame);
+    for (const { sender, receiver, epoch, bytes } of frames) {
+      const port = this.engine.portAt(receiver);
+      if (port === undefined) continue;
+      frame.bytes.set(bytes);
+      frame.reset(bytes.length - HEADER_BYTES);
+      frame.privateLength = frame.length;
+      frame.epoch = epoch;
+      frame.sender = sender;
+      if (validateOffloads(frame)) port.backlog.storeAnyway(frame);
+      else port.count(Counter.malformed_frames);
+      this.engine.schedule(port);
+    }
     frame.free();
-    this.engine.schedule(port);
   }
 
   private tell(kind: EpochNotice['kind'], port: string): void {

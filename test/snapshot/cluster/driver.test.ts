@@ -216,6 +216,24 @@ test('leave(): fails the attempt that still needs the VM, and the next one does 
   assert.is(store.images.length, 2);
 });
 
+test('switch listener: a VM whose port is unplugged leaves, once', async () => {
+  const { world, network, driver, snapshot } = setUp();
+  world.hanging = 'drain 1';
+  const result = rejection(snapshot('s1'));
+  await settle();
+  network.listener?.unplugging('b/net0');
+  assert.is((await result).code, 'TSVMM_E_CONFLICT');
+  world.release();
+  await settle();
+  driver.leave('b', new TsvmmError('TSVMM_E_GUEST_CRASH', 'said too late'));
+  network.listener?.unplugging('b/net0');
+  network.listener?.unplugging('nobody/net0');
+  assert.equal(
+    (await snapshot('s2')).vms.map(vm => vm.name),
+    ['a'],
+  );
+});
+
 test('leave(): what a VM has saved counts when the channels are recorded', async () => {
   const { world, driver, snapshot } = setUp();
   world.hanging = 'save a';

@@ -101,15 +101,9 @@ class RealWorld {
       const dice = random.next();
       if (dice < 0.6) this.send(vm);
       else if (dice < 0.75) lan.step(random.between(1, 3));
-      else if (dice < 0.85) this.pass(random.between(10, 300));
+      else if (dice < 0.85) lan.advance(random.between(10, 300));
       else this.receive(vm);
     }
-  }
-
-  /** Not until it rests: while frames are held it may poll all the time. */
-  private pass(us: number): void {
-    this.lan.now_us += us;
-    this.lan.step(20);
   }
 
   send(vm: Vm): void {
@@ -279,6 +273,81 @@ test('records a large frame once, also when it is cut up and part of it has to w
       lan.advance(1_000);
     }
     assert.is(segments, 14);
+  } finally {
+    lan.close();
+  }
+});
+
+test('inject(): every recorded frame arrives, in order, also when they are more than a queue and the pool hold', () => {
+  const lan = new FakeSwitch({ poolChunks: 64 });
+  try {
+    const epochs = new SwitchEpochs(lan.engine, () => {});
+    const a = lan.add({ mac: MAC, name: 'a/net0' });
+    const b = lan.add({ mac: MAC + 1, name: 'b/net0', receiveBuffers: 8 });
+    const [sender, receiver] = [lan.portOf(a).id, lan.portOf(b).id];
+    const count = 3000;
+    const frames = Array.from({ length: count }, (_, seq) => {
+      const frame = ethernetFrame(b.mac, a.mac, 60);
+      new DataView(frame.buffer).setUint32(SEQ_AT, seq);
+      return { sender, receiver, epoch: 0, bytes: Buffer.concat([netHeader({}), frame]) };
+    });
+    epochs.handle({ kind: 'inject', frames });
+    const received: number[] = [];
+    for (let round = 0; round < count && received.length < count; round++) {
+      received.push(...b.receiveAll().map(({ frame }) => seqOf(frame)));
+      lan.advance(200);
+    }
+    assert.equal(
+      received,
+      frames.map((_, seq) => seq),
+    );
+    assert.is(lan.counters(b).overflow_frames, 0);
+  } finally {
+    lan.close();
+  }
+});
+
+test('inject(): a frame whose header contradicts it is counted, and nobody gets it', () => {
+  const lan = new FakeSwitch();
+  try {
+    const epochs = new SwitchEpochs(lan.engine, () => {});
+    const b = lan.add({ mac: MAC + 1, name: 'b/net0' });
+    const bytes = Buffer.concat([
+      netHeader({ flags: 1, checksumStart: 5000 }),
+      ethernetFrame(b.mac, MAC, 60),
+    ]);
+    epochs.handle({ kind: 'inject', frames: [{ sender: -1, receiver: lan.portOf(b).id, epoch: 0, bytes }] });
+    lan.run();
+    assert.is(b.receiveAll().length, 0);
+    assert.is(lan.counters(b).malformed_frames, 1);
+  } finally {
+    lan.close();
+  }
+});
+
+test('a switch that holds frames for a receiver without buffers sleeps between its retries', () => {
+  const lan = new FakeSwitch();
+  try {
+    const epochs = new SwitchEpochs(lan.engine, () => {});
+    const a = lan.add({ mac: MAC, name: 'a/net0' });
+    const b = lan.add({ mac: MAC + 1, name: 'b/net0', receiveBuffers: 0 });
+    const c = lan.add({ mac: MAC + 2, name: 'c/net0' });
+    epochs.handle({ kind: 'open', epoch: 1, mode: FilterMode.hold });
+    new PortEpochs(lan.table.buffers.epochs).raise(lan.portOf(a).id, 1);
+    a.send(ethernetFrame(b.mac, a.mac, 60));
+    // Traffic opens the polling window as far as it goes.
+    for (let round = 0; round < 50; round++) {
+      c.send(ethernetFrame(b.mac, c.mac, 60));
+      lan.advance(20);
+    }
+    assert.is(lan.portOf(b).held.length, 1);
+    assert.is(lan.portOf(b).backlog.length, 50);
+    let sleeps = 0;
+    for (let round = 0; round < 500; round++) {
+      lan.now_us += 20;
+      if (lan.engine.work() !== 0) sleeps++;
+    }
+    assert.ok(sleeps > 250, `${sleeps} sleeps in 500 rounds`);
   } finally {
     lan.close();
   }
