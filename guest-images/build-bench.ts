@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { TsvmmError } from '../vmm/errors.ts';
+import { buildFailed } from './build-failed.ts';
 import type { ImageBuildOptions } from './registry.ts';
 import { requireTools, runTool } from './run-tool.ts';
 
@@ -21,7 +22,7 @@ export async function build(sources: string, directory: string, options: ImageBu
     [`-j${availableParallelism()}`, '-C', sources, `OUT=${directory}`, `LWIP=${lwip}`],
     { signal },
   );
-  if (code !== 0) throw buildFailed('make failed', output, 'the lines above are from the compiler');
+  if (code !== 0) throw buildFailed('bench', 'make failed', output, 'the lines above are from the compiler');
 }
 
 /** Answers the directory of the lwIP sources, from the cache or else from the distribution's archive. */
@@ -37,18 +38,5 @@ async function fetchLwip(
   const what = said('error') ?? 'cannot fetch lwIP';
   const hint = [said('hint'), LWIP_HINT].filter(text => text !== undefined).join('; ');
   if (what.endsWith('is not installed')) throw new TsvmmError('TSVMM_E_TOOL_MISSING', what, { hint });
-  throw buildFailed(what, output.replace(/^(error|hint): .*\n?/gm, ''), hint);
-}
-
-const SHOWN_LINES = 15;
-
-function buildFailed(what: string, output: string, hint: string): TsvmmError {
-  const lines = output.trimEnd().split('\n').slice(-SHOWN_LINES);
-  return new TsvmmError(
-    'TSVMM_E_IMAGE_BUILD',
-    [`cannot build the guest image bench: ${what}`, ...lines].join('\n'),
-    {
-      hint,
-    },
-  );
+  throw buildFailed('bench', what, output.replace(/^(error|hint): .*\n?/gm, ''), hint);
 }

@@ -48,4 +48,14 @@ export const guestImages: readonly GuestImage[] = [
     isCompiled: true,
     loadBuilder: () => import('./build-bench.ts'),
   },
+  {
+    name: 'debian',
+    summary: 'minimal Debian with its stock cloud kernel; takes packages',
+    sources: 'guest-images/debian',
+    files: { kernel: 'vmlinuz', initrd: 'initrd.img', disk: 'root.img' },
+    cmdline: 'console=ttyS0 root=/dev/vda rw quiet net.ifnames=0 panic=-1',
+    isCompiled: false,
+    takesPackages: true,
+    loadBuilder: () => import('./build-debian.ts'),
+  },
 ];

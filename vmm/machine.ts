@@ -5,6 +5,7 @@ import type { DevicePlug } from './devices/plug.ts';
 import type { PowerAction } from './devices/power.ts';
 import type { SerialState } from './devices/serial/state.ts';
 import type { Uart } from './devices/serial/uart.ts';
+import type { ConsoleEnd } from './devices/virtio/console/console-end.ts';
 import type { VirtioSlot } from './devices/virtio/slot.ts';
 import type { TsvmmError } from './errors.ts';
 import { signalEventFd } from './io/eventfd.ts';
@@ -36,6 +37,8 @@ export interface MachineConfig {
   /** Back RAM with transparent huge pages (default true). */
   readonly hugePages?: boolean;
   readonly devices: readonly DevicePlug[];
+  /** The one of `devices` that is a console, if there is one. */
+  readonly console?: ConsoleEnd;
   /** Threads started ahead of time, to be used for the vCPUs. */
   readonly threads?: readonly VcpuHandle[];
 }
@@ -57,6 +60,7 @@ interface MachineEvents {
   exit: [MachineExit];
 }
 
+const MOST_PENDING_INPUT_BYTES = 256 * 1024;
 /** Console bytes that the guest left in the coalescing ring are fetched this late at most. */
 const CONSOLE_POLL_MS = 200;
 
@@ -112,6 +116,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     this.teardown = teardown;
     this.uart = createUart(parts.platform, parts.vm, { outputReady: () => {}, awaitRoom: () => {} });
     this.ring = new CoalescedRing((parts.vcpus[0] as Vcpu).shared, this.uart);
+    if (config.console !== undefined) config.console.onOutput = () => this.fetchConsole();
     for (const thread of this.threads) {
       thread.on('output', () => this.fetchConsole());
       thread.on('power', kind => this.guestEnded({ kind }));
@@ -159,10 +164,21 @@ export class Machine extends EventEmitter<MachineEvents> {
     return this.stopping;
   }
 
-  /** Types on the guest's console. Bytes wait until the port takes them. */
+  /**
+   * Types on the guest's console: the console device when its driver is up, else the serial port. Bytes wait until it
+   * takes them.
+   */
   consoleInput(bytes: Uint8Array): void {
+    const waiting = this.pendingInput.reduce((sum, { length }) => sum + length, 0);
+    // Nobody reads it: as on a real line, what comes now is lost.
+    if (waiting + bytes.length > MOST_PENDING_INPUT_BYTES) return;
     this.pendingInput.push(bytes);
     this.feedInput();
+  }
+
+  /** Tells the console device, if there is one, how large the terminal's window is. */
+  resizeConsole(columns: number, rows: number): void {
+    this.config.console?.resize(columns, rows);
   }
 
   /**
@@ -203,12 +219,15 @@ export class Machine extends EventEmitter<MachineEvents> {
     }
     output.clearSignal();
     if (output.length > 0) this.emit('console', output.drain());
+    const written = this.config.console?.takeOutput();
+    if (written !== undefined && written.length > 0) this.emit('console', written);
     if (this.pendingInput.length > 0) this.feedInput();
   }
 
   private feedInput(): void {
     for (let next = this.pendingInput[0]; next !== undefined; next = this.pendingInput[0]) {
-      const taken = this.uart.tryReceive(next);
+      const { console } = this.config;
+      const taken = console?.isLive ? console.tryReceive(next) : this.uart.tryReceive(next);
       if (taken < next.length) {
         this.pendingInput[0] = next.subarray(taken);
         return;

@@ -59,6 +59,7 @@ export function clusterRoutes(cluster: RunningCluster, record: RunRecord, reques
     eventsRoute(cluster),
     logsRoute(cluster),
     consoleRoute(cluster),
+    consoleSizeRoute(cluster),
   ];
 }
 
@@ -124,6 +125,18 @@ const consoleRoute = (cluster: RunningCluster): Route =>
       return (socket, head) => connectConsole(vm, socket, head);
     },
   });
+
+/** The size of the terminal that looks at a console. */
+const consoleSizeRoute = (cluster: RunningCluster): Route =>
+  route({
+    kind: 'call',
+    method: 'POST',
+    path: '/v1/console/size',
+    input: v.strictObject({ vm: vmName, columns: extent, rows: extent }),
+    handle: ({ vm, columns, rows }) => cluster.vm(vm).resizeConsole(columns, rows),
+  });
+
+const extent = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 
 function connectConsole(vm: ClusterVm, socket: Duplex, head: Uint8Array): void {
   const type = (bytes: Uint8Array) => vm.type(Uint8Array.from(bytes));

@@ -99,6 +99,11 @@ export class ClusterVm extends EventEmitter<ClusterVmEvents> {
     if (this.currentExit === undefined) this.machine.consoleInput(bytes);
   }
 
+  /** The size of the terminal that looks at it. */
+  resizeConsole(columns: number, rows: number): void {
+    if (this.currentExit === undefined) this.machine.resizeConsole(columns, rows);
+  }
+
   /** Idempotent. */
   async stop(): Promise<void> {
     if (this.stopping) return this.machine.stop();

@@ -69,8 +69,10 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
 
     const createVm = async (vm: ResolvedVm): Promise<ClusterVm> => {
       const boot = bootFiles.get(vm.name) as BootFiles;
+      const console = vm.console === 'virtio' ? parts.createConsole() : undefined;
       const devices = [
         parts.createRng(),
+        ...(console === undefined ? [] : [console]),
         ...(await disks.createDisks(vm)),
         ...(await networks.createNics(vm)),
       ];
@@ -82,6 +84,7 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
         memory_bytes: vm.memory_bytes,
         vcpus: vm.vcpus,
         devices,
+        ...(console === undefined ? {} : { console: console.console }),
       });
       teardown.add(() => machine.stop());
       return new ClusterVm(config.name, vm, machine, join(logDirectory, `${vm.name}.log`));

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { imageVariantName } from '../../guest-images/variant-name.ts';
 import { DeviceHost } from '../../vmm/devices/device-host.ts';
-import type { DevicePlug } from '../../vmm/devices/plug.ts';
+import type { ConsolePlug, DevicePlug } from '../../vmm/devices/plug.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
 import { Kvm } from '../../vmm/kvm/kvm.ts';
 import { Machine } from '../../vmm/machine.ts';
@@ -80,6 +80,10 @@ export class HostParts implements ClusterParts {
 
   createRng(): DevicePlug {
     return this.devices.createRng();
+  }
+
+  createConsole(): ConsolePlug {
+    return this.devices.createConsole();
   }
 
   async openNetworks(cluster: ResolvedCluster): Promise<SnapshotNetworks> {

@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
-import type { DevicePlug } from '../../vmm/devices/plug.ts';
+import type { ConsolePlug, DevicePlug } from '../../vmm/devices/plug.ts';
+import type { ConsoleEnd } from '../../vmm/devices/virtio/console/console-end.ts';
 import type { MachineExit, MachineState, MachineStats } from '../../vmm/machine.ts';
 import type { ResolvedCluster, ResolvedDisk, ResolvedVm } from '../config/resolved.ts';
 
@@ -14,6 +15,7 @@ export interface ClusterMachine extends EventEmitter<{ console: [Uint8Array]; ex
   resume(): void;
   stop(): Promise<void>;
   consoleInput(bytes: Uint8Array): void;
+  resizeConsole(columns: number, rows: number): void;
 }
 
 /** What a VM boots from. */
@@ -37,6 +39,8 @@ export interface MachineRecipe {
   readonly memory_bytes: number;
   readonly vcpus: number;
   readonly devices: readonly DevicePlug[];
+  /** The one of `devices` that is a console, if there is one. */
+  readonly console?: ConsoleEnd;
 }
 
 /** The networks of a running cluster. */
@@ -62,6 +66,7 @@ export interface ClusterDisks {
 export interface ClusterParts {
   createMachine(recipe: MachineRecipe): Promise<ClusterMachine>;
   createRng(): DevicePlug;
+  createConsole(): ConsolePlug;
   openNetworks(cluster: ResolvedCluster): Promise<ClusterNetworks>;
   openDisks(cluster: ResolvedCluster): Promise<ClusterDisks>;
   /** The files that a VM boots from. Images are built if they are missing. */

@@ -10,9 +10,10 @@ export function asClusterFile({ name, vms, networks }: ResolvedCluster): object 
   };
 }
 
-function vmEntry({ guest, memory_bytes, vcpus, nets, disks }: ResolvedVm): object {
+function vmEntry({ guest, console, memory_bytes, vcpus, nets, disks }: ResolvedVm): object {
   return {
     ...guestKeys(guest),
+    console,
     memory: formatSize(memory_bytes),
     vcpus,
     nets: nets.map(nicEntry),

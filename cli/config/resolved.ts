@@ -12,6 +12,8 @@ export interface ResolvedCluster {
 export interface ResolvedVm {
   readonly name: string;
   readonly guest: ImageGuest | KernelGuest;
+  /** 'virtio': there is a console device beside the serial port. */
+  readonly console: 'serial' | 'virtio';
   readonly memory_bytes: number;
   readonly vcpus: number;
   readonly nets: readonly ResolvedNic[];

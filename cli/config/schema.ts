@@ -132,6 +132,7 @@ const machine = {
   kernel: v.optional(path),
   initrd: v.optional(path),
   cmdline: v.optional(cmdline),
+  console: v.optional(v.picklist(['serial', 'virtio'], 'expected serial or virtio')),
   memory: v.optional(sizeBetween(limits.memory_bytes)),
   vcpus: v.optional(countBetween(1, limits.vcpus)),
 };

@@ -5,9 +5,13 @@ export const DETACH_KEY_NAME = 'Ctrl-]';
 
 /**
  * Joins this command's terminal to the other end of `socket` until one of them leaves: in raw mode, so that every
- * key but the detach key goes through. Where stdin is no terminal, output is shown and nothing sent.
+ * key but the detach key goes through. Where stdin is no terminal, output is shown and nothing sent. `onSize` is told the
+ * window's size, now and whenever it changes.
  */
-export async function joinTerminal(socket: Duplex): Promise<'detached' | 'closed'> {
+export async function joinTerminal(
+  socket: Duplex,
+  onSize: (columns: number, rows: number) => unknown = () => {},
+): Promise<'detached' | 'closed'> {
   const { stdin, stdout } = process;
   const isTerminal = stdin.isTTY === true;
   // Also when the command ends in a way that skips what follows.
@@ -15,6 +19,11 @@ export async function joinTerminal(socket: Duplex): Promise<'detached' | 'closed
     if (isTerminal) stdin.setRawMode(false);
   };
   process.once('exit', restore);
+  const tellSize = () => void (stdout.isTTY && onSize(stdout.columns, stdout.rows));
+  if (isTerminal) {
+    stdout.on('resize', tellSize);
+    tellSize();
+  }
   try {
     return await new Promise(resolve => {
       const detach = () => {
@@ -38,6 +47,7 @@ export async function joinTerminal(socket: Duplex): Promise<'detached' | 'closed
   } finally {
     restore();
     process.off('exit', restore);
+    stdout.off('resize', tellSize);
     stdin.pause();
     // The guest may have left colours on, the cursor off, or its line open.
     if (isTerminal && stdout.isTTY) stdout.write('\x1b[0m\x1b[?25h\r\n');

@@ -25,10 +25,14 @@ Examples:
 
 async function attach(text: string | undefined): Promise<void> {
   const { entry, vm } = await findConsole(text);
-  const socket = await new ControlClient(entry).upgrade('/v1/console', { vm });
+  const client = new ControlClient(entry);
+  const socket = await client.upgrade('/v1/console', { vm });
   const name = `${entry.cluster}/${vm}`;
   if (process.stdin.isTTY) narrate(`attached to ${name}; ${DETACH_KEY_NAME} detaches`);
-  const end = await joinTerminal(socket);
+  const end = await joinTerminal(socket, (columns, rows) =>
+    // A cluster of an older version knows no sizes.
+    client.post('/v1/console/size', { vm, columns, rows }).catch(() => {}),
+  );
   narrate(end === 'detached' ? `detached from ${name}` : `the console of ${name} is closed`);
 }
 

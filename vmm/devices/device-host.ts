@@ -1,34 +1,36 @@
 import { IoThread } from '../io/io-thread.ts';
 import type { RamDescriptor } from '../memory/ram.ts';
 import type { DeviceThreadMessage } from './device-thread.ts';
-import type { DevicePlug } from './plug.ts';
+import type { ConsolePlug, DevicePlug } from './plug.ts';
+import { ConsoleEnd } from './virtio/console/console-end.ts';
+import { consoleModel } from './virtio/console/model.ts';
+import type { VirtioModel } from './virtio/model.ts';
 import { rngModel } from './virtio/rng/model.ts';
 import type { DeviceAttachment } from './virtio/served-device.ts';
 
 /** The thread that serves the small devices of all VMs; it starts with the first of them. */
 export class DeviceHost {
   private thread: IoThread<DeviceThreadMessage> | undefined;
+  /** By the number of a device on the thread: what to do when it speaks unasked. */
+  private readonly listeners = new Map<number, () => void>();
+  private nextId = 0;
 
   /** A new entropy device. */
   createRng(): DevicePlug {
-    let attached: { readonly attachment: DeviceAttachment; readonly served: Promise<void> } | undefined;
-    return {
-      name: 'rng',
-      model: rngModel,
-      attach: async (attachment: DeviceAttachment, ram: RamDescriptor) => {
-        // The thread is not waited for: notifications that come before it runs stay in their eventfds.
-        const served = this.running().request({ attach: 'rng', attachment, ram });
-        served.catch(() => {});
-        attached = { attachment, served };
-      },
-      detach: async () => {
-        const last = attached;
-        attached = undefined;
-        if (last === undefined) return;
-        await last.served;
-        await this.running().request({ detach: last.attachment.queueEventFds });
-      },
+    return this.createPlug('rng', rngModel, { kind: 'rng' });
+  }
+
+  /** A new console. */
+  createConsole(): ConsolePlug {
+    const end = new ConsoleEnd((columns, rows) => plug.send({ resize: { columns, rows } }));
+    const plug = this.createPlug('console', consoleModel, { kind: 'console', output: end.buffer }, () =>
+      end.onOutput(),
+    );
+    const attach = async (attachment: DeviceAttachment, ram: RamDescriptor) => {
+      end.connect(attachment);
+      await plug.attach(attachment, ram);
     };
+    return { ...plug, attach, console: end };
   }
 
   async stop(): Promise<void> {
@@ -36,8 +38,44 @@ export class DeviceHost {
     this.thread = undefined;
   }
 
+  private createPlug(name: string, model: VirtioModel, device: SmallDevice, onNotice = () => {}) {
+    const id = this.nextId++;
+    let served: Promise<void> | undefined;
+    const send = (change: DeviceChange): void => {
+      if (served !== undefined)
+        this.running()
+          .request({ id, change })
+          .catch(() => {});
+    };
+    return {
+      name,
+      model,
+      send,
+      attach: async (attachment: DeviceAttachment, ram: RamDescriptor) => {
+        this.listeners.set(id, onNotice);
+        // The thread is not waited for: notifications that come before it runs stay in their eventfds.
+        served = this.running().request({ id, attach: device, attachment, ram });
+        served.catch(() => {});
+      },
+      detach: async () => {
+        const last = served;
+        served = undefined;
+        if (last === undefined) return;
+        await last;
+        await this.running().request({ id, detach: true });
+        this.listeners.delete(id);
+      },
+    };
+  }
+
   private running(): IoThread<DeviceThreadMessage> {
-    this.thread ??= new IoThread(import.meta.url, './device-thread');
+    if (this.thread === undefined) {
+      this.thread = new IoThread(import.meta.url, './device-thread');
+      this.thread.onNotice = id => this.listeners.get(id as number)?.();
+    }
     return this.thread;
   }
 }
+
+type SmallDevice = Extract<DeviceThreadMessage, { attach: unknown }>['attach'];
+type DeviceChange = Extract<DeviceThreadMessage, { change: unknown }>['change'];

@@ -1,4 +1,5 @@
 import type { RamDescriptor } from '../memory/ram.ts';
+import type { ConsoleEnd } from './virtio/console/console-end.ts';
 import type { VirtioModel } from './virtio/model.ts';
 import type { DeviceAttachment } from './virtio/served-device.ts';
 
@@ -11,4 +12,9 @@ export interface DevicePlug {
   attach(attachment: DeviceAttachment, ram: RamDescriptor): Promise<void>;
   /** Stops serving: afterwards nobody touches the VM's memory or the attachment. Idempotent. */
   detach(): Promise<void>;
+}
+
+/** A console device and the end of it that is the host's. */
+export interface ConsolePlug extends DevicePlug {
+  readonly console: ConsoleEnd;
 }

@@ -16,15 +16,18 @@ export class ByteRing {
     return new SharedArrayBuffer(HEADER_BYTES + capacity);
   }
 
-  constructor(buffer: SharedArrayBuffer) {
+  /** The ring may be a part of `buffer`, as long as what allocate() gives. */
+  constructor(buffer: SharedArrayBuffer, start = 0, byteLength: number = buffer.byteLength - start) {
     this.buffer = buffer;
-    this.words = new Int32Array(buffer, 0, HEADER_BYTES / 4);
-    this.data = new Uint8Array(buffer, HEADER_BYTES);
+    this.words = new Int32Array(buffer, start, HEADER_BYTES / 4);
+    this.data = new Uint8Array(buffer, start + HEADER_BYTES, byteLength - HEADER_BYTES);
     this.mask = this.data.length - 1;
   }
 
+  /** Never more than the capacity, whatever the positions say: they may come from a snapshot. */
   get length(): number {
-    return (Atomics.load(this.words, Word.tail) - Atomics.load(this.words, Word.head)) >>> 0;
+    const length = (Atomics.load(this.words, Word.tail) - Atomics.load(this.words, Word.head)) >>> 0;
+    return Math.min(length, this.data.length);
   }
 
   get free(): number {
@@ -47,6 +50,18 @@ export class ByteRing {
     return true;
   }
 
+  /** Producer. As many of the bytes as there is room for; answers how many. */
+  pushAll(bytes: Uint8Array): number {
+    const tail = Atomics.load(this.words, Word.tail);
+    const count = Math.min(bytes.length, this.free);
+    const start = tail & this.mask;
+    const first = Math.min(count, this.data.length - start);
+    this.data.set(bytes.subarray(0, first), start);
+    this.data.set(bytes.subarray(first, count), 0);
+    Atomics.store(this.words, Word.tail, (tail + count) | 0);
+    return count;
+  }
+
   /** Consumer. One byte, or -1. */
   shift(): number {
     const head = Atomics.load(this.words, Word.head);
@@ -58,15 +73,20 @@ export class ByteRing {
 
   /** Consumer. All bytes there are. */
   drain(): Uint8Array {
-    const out = this.peek();
+    return this.take(this.data.length);
+  }
+
+  /** Consumer. At most so many bytes. */
+  take(most: number): Uint8Array {
+    const out = this.peek(most);
     Atomics.add(this.words, Word.head, out.length);
     return out;
   }
 
-  /** A copy of all bytes there are, which stay. */
-  peek(): Uint8Array {
+  /** A copy of all bytes there are, or of the first of them, which stay. */
+  peek(most: number = this.data.length): Uint8Array {
     const head = Atomics.load(this.words, Word.head);
-    const count = (Atomics.load(this.words, Word.tail) - head) >>> 0;
+    const count = Math.min(this.length, most);
     const out = new Uint8Array(count);
     const start = head & this.mask;
     const first = Math.min(count, this.data.length - start);

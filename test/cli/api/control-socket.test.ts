@@ -219,6 +219,16 @@ test('console: replay, output, input, and the end of the guest', async ({ client
   await until(() => cluster.vm('server').console.listenerCount('bytes') === 0);
 });
 
+test('console size: goes to the machine; what cannot be a size is refused', async ({ client, parts }) => {
+  await client.post('/v1/console/size', { vm: 'server', columns: 132, rows: 43 });
+  assert.ok(parts.log.includes('size server 132x43'));
+  const error = await client.post('/v1/console/size', { vm: 'server', columns: 0, rows: 43 }).then(
+    () => assert.unreachable(),
+    (reason: TsvmmError) => reason,
+  );
+  assert.is(error?.code, 'TSVMM_E_USAGE');
+});
+
 test('close: ends consoles and streams that clients hold open, and removes the socket', async ({
   client,
   server,

@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import { RunningCluster } from '../../../cli/cluster/cluster.ts';
 import type { VmExit } from '../../../cli/cluster/cluster-vm.ts';
 import { clusterStats, clusterStatus } from '../../../cli/cluster/status.ts';
+import type { ResolvedVm } from '../../../cli/config/resolved.ts';
 import { TsvmmError } from '../../../vmm/errors.ts';
 import { subscribe, type TsvmmEvent } from '../../../vmm/events.ts';
 import { FakeParts, pairConfig } from './fakes.ts';
@@ -39,6 +40,27 @@ test('create: machines get their devices and command lines, and start side by si
   );
   assert.is(parts.machine('client').recipe.cmdline, 'vcpus=2 vm=client');
   cluster.start();
+  await cluster.stop();
+});
+
+test('create: what an image brings comes first: its words, its disk, and the console that was asked for', async ({
+  parts,
+  directory,
+}) => {
+  const disk = { base: '/images/root.img', size_bytes: 4096, readonly: false };
+  parts.bootFiles = async () => ({ kernel: '/images/vmlinuz', initrd: '/i', cmdline: 'root=/dev/vda', disk });
+  const [server, ...others] = pairConfig().vms as [ResolvedVm, ...ResolvedVm[]];
+  const config = { ...pairConfig(), vms: [{ ...server, console: 'virtio' as const }, ...others] };
+  const cluster = await RunningCluster.create(config, parts, { logDirectory: directory });
+  const { recipe } = parts.machine('server');
+  assert.match(recipe.cmdline, /^root=\/dev\/vda console=hvc0 tcp-server port=7 vcpus=1 vm=server /);
+  assert.is(recipe.initrd, '/i');
+  assert.equal(
+    recipe.devices.map(device => device.name),
+    ['rng', 'console', 'disk0', 'disk1', 'net0', 'net1'],
+  );
+  assert.ok(recipe.console);
+  assert.is(parts.machine('client').recipe.cmdline, 'root=/dev/vda vcpus=2 vm=client');
   await cluster.stop();
 });
 

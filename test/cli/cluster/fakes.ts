@@ -3,6 +3,7 @@ import type { ClusterMachine, ClusterParts, MachineRecipe } from '../../../cli/c
 import { parseCluster } from '../../../cli/config/load.ts';
 import type { ResolvedCluster } from '../../../cli/config/resolved.ts';
 import type { DevicePlug } from '../../../vmm/devices/plug.ts';
+import { ConsoleEnd } from '../../../vmm/devices/virtio/console/console-end.ts';
 import type { MachineExit, MachineState } from '../../../vmm/machine.ts';
 
 /** A machine without a guest: the test says what the guest would. */
@@ -40,6 +41,9 @@ export class FakeMachine
   consoleInput(bytes: Uint8Array): void {
     this.typed += Buffer.from(bytes).toString();
   }
+  resizeConsole(columns: number, rows: number): void {
+    this.log(`size ${this.recipe.name} ${columns}x${rows}`);
+  }
 
   /** The guest writes to its console. */
   say(text: string): void {
@@ -69,6 +73,7 @@ export class FakeParts implements ClusterParts {
     return machine;
   }
   createRng = () => plug('rng');
+  createConsole = () => ({ ...plug('console'), console: new ConsoleEnd(() => {}) });
   async openNetworks() {
     this.log.push('open networks');
     return {
@@ -86,7 +91,7 @@ export class FakeParts implements ClusterParts {
       close: async () => void this.log.push('close disks'),
     };
   }
-  bootFiles = async () => ({ kernel: '/images/guest.elf' });
+  bootFiles: ClusterParts['bootFiles'] = async () => ({ kernel: '/images/guest.elf' });
 
   machine(name: string): FakeMachine {
     return this.machines.get(name) as FakeMachine;

@@ -75,6 +75,34 @@ test('DevicePlug.detach(): tells that the device could not be served', async () 
   guest.free();
 });
 
+test('DeviceHost.createConsole(): output reaches the control thread, the window size the device', async () => {
+  const host = new DeviceHost();
+  const guest = new FakeGuest();
+  const plug = host.createConsole();
+  const device = new FakeDevice(guest, plug.model);
+  const { address, length, cow } = guest.ram;
+  await plug.attach(device.attachment, { address, length, cow });
+  const announced = new Promise<void>(resolve => {
+    plug.console.onOutput = resolve;
+  });
+  assert.not.ok(plug.console.isLive);
+  device.initialize();
+  assert.ok(plug.console.isLive);
+  guest.memory.copyIn(gpa(0x1000), Buffer.from('hello'));
+  device.queues[1]?.add([{ at: gpa(0x1000), length: 5 }], []);
+  device.queues[1]?.kick();
+  await announced;
+  assert.is(Buffer.from(plug.console.takeOutput()).toString(), 'hello');
+  plug.console.resize(100, 50);
+  for (const started = Date.now(); Date.now() - started < LIMIT_MS && device.config(1)[0] !== 100; )
+    await delay(1);
+  assert.equal([...device.config(4)], [100, 0, 50, 0]);
+  await plug.detach();
+  await host.stop();
+  device.close();
+  guest.free();
+});
+
 test('DeviceHost.stop(): leaves no thread and no descriptor, and may come without a device', async () => {
   const round = async () => {
     const host = new DeviceHost();

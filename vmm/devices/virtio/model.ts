@@ -11,6 +11,11 @@ export interface VirtioModel {
   readonly config: Uint8Array;
   /** Bytes of the configuration space that the driver may write; none if left out. */
   readonly writableConfig?: { readonly start: number; readonly end: number };
+  /**
+   * Words of the device's own in its shared state, which snapshots keep: those of the driver's session, which a reset
+   * clears, then those that last.
+   */
+  readonly ownWords?: { readonly session: number; readonly lasting: number };
   /** Bytes of the configuration space that belong to the driver's session: a reset gives them their initial content. */
   readonly sessionConfig?: readonly { readonly start: number; readonly end: number }[];
 }

@@ -120,6 +120,8 @@ export class VirtioState {
   readonly lock: SharedLock;
   readonly queues: readonly QueueState[];
   readonly config: Uint8Array;
+  /** The words of the kind of device's own (VirtioModel.ownWords). */
+  readonly own: Int32Array;
   private readonly words: Int32Array;
 
   static allocate(model: VirtioModel): SharedArrayBuffer {
@@ -135,6 +137,7 @@ export class VirtioState {
     this.words = new Int32Array(buffer, 0, configOffset(model) / 4);
     this.lock = new SharedLock(this.words, Word.LOCK);
     this.config = new Uint8Array(buffer, configOffset(model), CONFIG_SPACE_SIZE);
+    this.own = this.words.subarray(Word.QUEUES + model.queueSizes.length * QueueWord.COUNT);
     this.queues = model.queueSizes.map((_, index) => {
       const first = Word.QUEUES + index * QueueWord.COUNT;
       return new QueueState(this.words.subarray(first, first + QueueWord.COUNT));
@@ -231,11 +234,12 @@ export class VirtioState {
     this.words[Word.CONFIG_GENERATION] = configGeneration;
     this.words[Word.ACTIVATION] = activation + 1;
     for (const [index, queue] of this.queues.entries()) queue.reset(model.queueSizes[index] as number);
+    this.own.fill(0, 0, model.ownWords?.session ?? 0);
     for (const { start, end } of model.sessionConfig ?? []) {
       for (let i = start; i < end; i++) this.config[i] = model.config[i] ?? 0;
     }
   }
 }
 
-const configOffset = (model: VirtioModel): number =>
-  (Word.QUEUES + model.queueSizes.length * QueueWord.COUNT) * 4;
+const configOffset = ({ queueSizes, ownWords = { session: 0, lasting: 0 } }: VirtioModel): number =>
+  (Word.QUEUES + queueSizes.length * QueueWord.COUNT + ownWords.session + ownWords.lasting) * 4;

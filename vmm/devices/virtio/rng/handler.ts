@@ -16,11 +16,18 @@ export class RngHandler {
   private readonly chain = new DescriptorChain(rngModel.queueSizes[0] as number);
   private readonly entropy = new Uint8Array(MAXIMUM_FILL_BYTES);
   private readonly queueEventFd: number;
+  private readonly loop: EventLoop;
 
   constructor(device: ServedDevice, attachment: DeviceAttachment, loop: EventLoop) {
     this.device = device;
     this.queueEventFd = attachment.queueEventFds[0] as number;
+    this.loop = loop;
     loop.add(this.queueEventFd, () => this.serve());
+  }
+
+  /** Stops serving; a notification that comes later stays in the eventfd. */
+  detach(): void {
+    this.loop.remove(this.queueEventFd);
   }
 
   private serve(): void {
