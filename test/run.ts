@@ -12,7 +12,11 @@ import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 
 const testRoot = import.meta.dirname;
-const FILE_TIMEOUT_MS = 300_000;
+/** A file that hangs is ended. Long runs are asked for by these variables; a file may have several tests that obey. */
+const longRun_s = Math.max(
+  ...['TSVMM_FUZZ_SECONDS', 'TSVMM_TEST_SECONDS'].map(name => Number(process.env[name] ?? 0)),
+);
+const FILE_TIMEOUT_MS = 300_000 + 3 * 1000 * longRun_s;
 
 interface Outcome {
   passed: number;

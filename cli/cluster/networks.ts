@@ -1,7 +1,8 @@
-import type { ImpairmentConfig, Networks, NicPlug } from '../../net/index.ts';
+import type { ImpairmentConfig, Networks, NicPlug, TapConfig } from '../../net/index.ts';
 import type { ChannelState } from '../../snapshot/cluster/channel.ts';
 import type { EpochSwitch } from '../../snapshot/cluster/interfaces.ts';
-import type { Impairment, ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
+import { formatInterface } from '../config/addresses.ts';
+import type { Impairment, ResolvedCluster, ResolvedTap, ResolvedVm } from '../config/resolved.ts';
 import type { NetEpochSwitch } from './epochs/epoch-switch.ts';
 import type { ClusterNetworks } from './parts.ts';
 
@@ -30,8 +31,8 @@ export async function openNetworks(cluster: ResolvedCluster, epoch = 0): Promise
   ]);
   const networks = new Networks({ callerUrl: import.meta.url, relative: './epochs/net-thread' });
   try {
-    for (const { name, tap } of cluster.networks) {
-      await networks.create({ name, ...(tap === undefined ? {} : { tap: { name: tap } }) });
+    for (const { name, mtu, tap } of cluster.networks) {
+      await networks.create({ name, mtu, ...(tap === undefined ? {} : { tap: tapConfig(tap) }) });
     }
   } catch (error) {
     await networks.stop();
@@ -98,10 +99,24 @@ class OpenNetworks implements SnapshotNetworks {
   }
 }
 
-const impairmentConfig = ({ delay_ms, jitter_ms, loss, rate_mbit, seed }: Impairment): ImpairmentConfig => ({
+const tapConfig = ({ name, address, offloads }: ResolvedTap): TapConfig => ({
+  name,
+  offloads,
+  ...(address === undefined ? {} : { address: formatInterface(address) }),
+});
+
+const impairmentConfig = ({
+  delay_ms,
+  jitter_ms,
+  loss,
+  rate_mbit,
+  reorder,
+  seed,
+}: Impairment): ImpairmentConfig => ({
   delay_us: delay_ms * 1000,
   jitter_us: jitter_ms * 1000,
   loss,
+  reorder,
   seed,
   ...(rate_mbit === 0 ? {} : { rate_bits_per_second: rate_mbit * 1e6 }),
 });

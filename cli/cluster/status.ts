@@ -1,6 +1,7 @@
 import { type SerializedError, serializeError } from '../../vmm/errors.ts';
 import type { MachineState } from '../../vmm/machine.ts';
 import type { VcpuCounters } from '../../vmm/vcpu/control-block.ts';
+import { formatInterface } from '../config/addresses.ts';
 import type { RunRecord } from '../home/run-directory.ts';
 import type { BenchReport } from './bench-report.ts';
 import type { RunningCluster } from './cluster.ts';
@@ -18,7 +19,7 @@ export interface ClusterStatus {
   readonly started: string;
   readonly version: string;
   readonly vms: readonly VmStatus[];
-  readonly networks: readonly { readonly name: string; readonly tap?: string }[];
+  readonly networks: readonly { readonly name: string; readonly mtu: number; readonly tap?: string }[];
 }
 
 export interface VmStatus {
@@ -65,7 +66,11 @@ export const clusterStatus = (cluster: RunningCluster, record: RunRecord): Clust
   started: record.started,
   version: record.version,
   vms: [...cluster.vms.values()].map(statusOf),
-  networks: cluster.config.networks,
+  networks: cluster.config.networks.map(({ name, mtu, tap }) => ({
+    name,
+    mtu,
+    ...(tap === undefined ? {} : { tap: tap.name }),
+  })),
 });
 
 export function clusterStats(cluster: RunningCluster): ClusterStats {
@@ -92,7 +97,7 @@ function statusOf(vm: ClusterVm): VmStatus {
     nets: config.nets.map(({ network, mac, ip }) => ({
       network,
       mac,
-      ...(ip === undefined ? {} : { ip: `${ip.address}/${ip.prefix}` }),
+      ...(ip === undefined ? {} : { ip: formatInterface(ip) }),
     })),
   };
 }

@@ -5,6 +5,8 @@ export interface Ipv4Interface {
   readonly prefix: number;
 }
 
+export const formatInterface = ({ address, prefix }: Ipv4Interface): string => `${address}/${prefix}`;
+
 /** Parses 10.0.0.1/24; answers what is wrong with it as a string. */
 export function parseIpv4Interface(text: string): Ipv4Interface | string {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:\/(\d{1,2}))?$/.exec(text);

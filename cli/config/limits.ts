@@ -22,6 +22,10 @@ export const limits = {
   pathLength: 4095,
   /** Characters of a network interface's name (IFNAMSIZ less the final zero). */
   tapLength: 15,
+  /** RFC 791 wants hosts to take 68 bytes; an IPv4 packet has 65535 at most. */
+  mtu: { minimum: 68, maximum: 65_535 },
+  /** The kernel's bound for a TAP device: the largest packet less an Ethernet header (drivers/net/tun.c). */
+  tapMtu: 65_521,
   delay_ms: 60_000,
   rate_mbit: 1_000_000,
 } as const;

@@ -1,9 +1,26 @@
 import { suggest } from '../ui/suggest.ts';
 import { deriveMac, hash32 } from './addresses.ts';
 import type { Path } from './document.ts';
+import { limits } from './limits.ts';
 import type { Report } from './problems.ts';
-import type { Impairment, ResolvedNic } from './resolved.ts';
-import type { ClusterFile, ImpairmentEntry, NicEntry } from './schema.ts';
+import type { Impairment, ResolvedNetwork, ResolvedNic, ResolvedTap } from './resolved.ts';
+import type { ClusterFile, ImpairmentEntry, NetworkEntry, NicEntry } from './schema.ts';
+
+const DEFAULT_MTU = 1500;
+
+export function resolveNetworks({ networks }: ClusterFile): ResolvedNetwork[] {
+  return Object.entries(networks).map(([name, { tap, mtu = DEFAULT_MTU }]) => ({
+    name,
+    mtu,
+    ...(tap === undefined ? {} : { tap: tapOf(tap) }),
+  }));
+}
+
+function tapOf(entry: NonNullable<NetworkEntry['tap']>): ResolvedTap {
+  if (typeof entry === 'string') return { name: entry, offloads: true };
+  const { name, address, offloads = true } = entry;
+  return { name, ...(address === undefined ? {} : { address }), offloads };
+}
 
 /** The NICs of each virtual machine, with their addresses; reports clashes and networks that are not there. */
 export function resolveNets(
@@ -15,8 +32,8 @@ export function resolveNets(
   const nics = Object.entries(file.vms).flatMap(([vm, { nets }]) =>
     nets.map((entry, index) => ({ vm, index, entry, at: ['vms', vm, 'nets', index] as Path })),
   );
-  reportClashes(nics, report);
-  reportTwiceUsedTaps(networks, report);
+  reportClashes(nics, networks, report);
+  reportTaps(networks, report);
 
   const macs = new Set(nics.flatMap(({ entry }) => entry.mac ?? []));
   const byVm = new Map<string, ResolvedNic[]>();
@@ -43,9 +60,13 @@ interface PlacedNic {
   readonly at: Path;
 }
 
-function reportClashes(nics: readonly PlacedNic[], report: Report): void {
+function reportClashes(nics: readonly PlacedNic[], networks: ClusterFile['networks'], report: Report): void {
   const ips = new Map<string, string>();
   const macs = new Map<string, string>();
+  for (const [network, { tap }] of Object.entries(networks)) {
+    const address = tap === undefined ? undefined : tapOf(tap).address;
+    if (address !== undefined) ips.set(`${network} ${address.address}`, 'the host');
+  }
   const claim = (owners: Map<string, string>, key: string, { vm, at }: PlacedNic, what: string) => {
     const owner = owners.get(key);
     if (owner === undefined) owners.set(key, vm);
@@ -61,14 +82,17 @@ function reportClashes(nics: readonly PlacedNic[], report: Report): void {
   }
 }
 
-function reportTwiceUsedTaps(networks: ClusterFile['networks'], report: Report): void {
+function reportTaps(networks: ClusterFile['networks'], report: Report): void {
   const users = new Map<string, string>();
-  for (const [network, { tap }] of Object.entries(networks)) {
+  for (const [network, { tap, mtu = DEFAULT_MTU }] of Object.entries(networks)) {
     if (tap === undefined) continue;
-    const user = users.get(tap);
+    const { name } = tapOf(tap);
+    const user = users.get(name);
     if (user !== undefined)
-      report(['networks', network, 'tap'], `${tap} is the tap of network ${user} already`);
-    users.set(tap, network);
+      report(['networks', network, 'tap'], `${name} is the tap of network ${user} already`);
+    users.set(name, network);
+    if (mtu > limits.tapMtu)
+      report(['networks', network, 'mtu'], `a network with a tap has an MTU of ${limits.tapMtu} at most`);
   }
 }
 
@@ -88,7 +112,7 @@ function freeMac(taken: Set<string>, cluster: string, vm: string, index: number)
 
 /** Undefined when nothing is impaired. */
 function impairmentOf(entry: ImpairmentEntry, seed: number): Impairment | undefined {
-  const { delay_ms = 0, jitter_ms = 0, loss = 0, rate_mbit = 0 } = entry;
+  const { delay_ms = 0, jitter_ms = 0, loss = 0, rate_mbit = 0, reorder = false } = entry;
   if (delay_ms === 0 && jitter_ms === 0 && loss === 0 && rate_mbit === 0) return undefined;
-  return { delay_ms, jitter_ms, loss, rate_mbit, seed };
+  return { delay_ms, jitter_ms, loss, rate_mbit, reorder, seed };
 }

@@ -1,4 +1,12 @@
-import type { Impairment, ResolvedCluster, ResolvedDisk, ResolvedNic, ResolvedVm } from './resolved.ts';
+import { formatInterface } from './addresses.ts';
+import type {
+  Impairment,
+  ResolvedCluster,
+  ResolvedDisk,
+  ResolvedNetwork,
+  ResolvedNic,
+  ResolvedVm,
+} from './resolved.ts';
 import { formatSize } from './units.ts';
 
 /** The cluster as a cluster file that says everything and leaves nothing to defaults; reading it changes nothing. */
@@ -6,7 +14,16 @@ export function asClusterFile({ name, vms, networks }: ResolvedCluster): object 
   return {
     name,
     vms: Object.fromEntries(vms.map(vm => [vm.name, vmEntry(vm)])),
-    networks: Object.fromEntries(networks.map(({ name, ...network }) => [name, network])),
+    networks: Object.fromEntries(networks.map(network => [network.name, networkEntry(network)])),
+  };
+}
+
+function networkEntry({ mtu, tap }: ResolvedNetwork): object {
+  if (tap === undefined) return { mtu };
+  const { name, address, offloads } = tap;
+  return {
+    mtu,
+    tap: { name, ...(address === undefined ? {} : { address: formatInterface(address) }), offloads },
   };
 }
 
@@ -30,7 +47,7 @@ function guestKeys({ kind: _, ...keys }: ResolvedVm['guest']): object {
 function nicEntry({ network, ip, mac, impairment }: ResolvedNic): object {
   return {
     network,
-    ...(ip === undefined ? {} : { ip: `${ip.address}/${ip.prefix}` }),
+    ...(ip === undefined ? {} : { ip: formatInterface(ip) }),
     mac,
     ...(impairment satisfies Impairment | undefined),
   };

@@ -4,7 +4,7 @@ import { guestImages } from '../../guest-images/registry.ts';
 import { suggest } from '../ui/suggest.ts';
 import type { Path, SourceDocument } from './document.ts';
 import { limits } from './limits.ts';
-import { resolveNets } from './nets.ts';
+import { resolveNets, resolveNetworks } from './nets.ts';
 import type { Problem, Report } from './problems.ts';
 import type { ImageGuest, KernelGuest, ResolvedCluster, ResolvedDisk, ResolvedVm } from './resolved.ts';
 import { type ClusterFile, type DiskEntry, isName, type VmEntry } from './schema.ts';
@@ -43,10 +43,7 @@ export function resolveCluster(
       disks: entry.disks.map((disk, index) => resolveDisk(disk, directory, [...at, 'disks', index], report)),
     };
   });
-  const networks = Object.entries(file.networks).map(([network, { tap }]) => ({
-    name: network,
-    ...(tap === undefined ? {} : { tap }),
-  }));
+  const networks = resolveNetworks(file);
   return { cluster: { name, file: resolve(document.file), vms, networks }, problems };
 }
 

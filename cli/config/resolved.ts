@@ -56,6 +56,8 @@ export interface Impairment {
   readonly loss: number;
   /** 0: as fast as it goes. */
   readonly rate_mbit: number;
+  /** Lets jitter change the order of frames. */
+  readonly reorder: boolean;
   /** Same seed, same losses and jitter. */
   readonly seed: number;
 }
@@ -70,6 +72,16 @@ export interface ResolvedDisk {
 
 export interface ResolvedNetwork {
   readonly name: string;
-  /** The TAP device that connects it to the host. */
-  readonly tap?: string;
+  /** Of its NICs and its tap, in bytes. */
+  readonly mtu: number;
+  readonly tap?: ResolvedTap;
+}
+
+/** The TAP device that connects a network to the host. */
+export interface ResolvedTap {
+  readonly name: string;
+  /** The host's own address in the network. */
+  readonly address?: Ipv4Interface;
+  /** Whether the host's stack may take and give large segments and open checksums. */
+  readonly offloads: boolean;
 }

@@ -75,6 +75,11 @@ const word = converted<string>('a word', value => {
   return PRINTABLE.test(text) ? text : ['a command line is printable ASCII'];
 });
 
+const ipv4Interface = converted('an address such as 10.0.0.1/24', value => {
+  const parsed = parseIpv4Interface(String(value));
+  return typeof parsed === 'string' ? [parsed] : parsed;
+});
+
 const impairment = {
   delay_ms: v.optional(numberBetween(0, limits.delay_ms)),
   jitter_ms: v.optional(numberBetween(0, limits.delay_ms)),
@@ -84,18 +89,14 @@ const impairment = {
     }),
   ),
   rate_mbit: v.optional(numberBetween(0, limits.rate_mbit)),
+  reorder: v.optional(v.boolean('expected true or false')),
   seed: v.optional(countBetween(0, 2 ** 32 - 1)),
 };
 
 const nic = shape(
   {
     network: name,
-    ip: v.optional(
-      converted('an address such as 10.0.0.1/24', value => {
-        const parsed = parseIpv4Interface(String(value));
-        return typeof parsed === 'string' ? [parsed] : parsed;
-      }),
-    ),
+    ip: v.optional(ipv4Interface),
     mac: v.optional(
       converted<string>('an Ethernet address such as 02:00:00:00:00:01', value => {
         const parsed = parseMac(String(value));
@@ -154,15 +155,25 @@ const vm = shape(
   'the keys of a virtual machine',
 );
 
+const interfaceName = v.pipe(
+  v.string('expected the name of a network interface'),
+  v.maxLength(limits.tapLength, `an interface name has at most ${limits.tapLength} characters`),
+  v.regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/, 'expected the name of a network interface, such as tsvmm0'),
+);
+const tap = shape(
+  {
+    name: interfaceName,
+    address: v.optional(ipv4Interface),
+    offloads: v.optional(v.boolean('expected true or false')),
+  },
+  'the keys of a tap, such as { name: tsvmm0, address: 10.0.0.254/24 }',
+);
+
 const network = shape(
   {
-    tap: v.optional(
-      v.pipe(
-        v.string('expected the name of a network interface'),
-        v.maxLength(limits.tapLength, `an interface name has at most ${limits.tapLength} characters`),
-        v.regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/, 'expected the name of a network interface, such as tsvmm0'),
-      ),
-    ),
+    /** Its name alone, or all of it: a union would not say which of the keys is wrong. */
+    tap: v.optional(v.lazy(input => (typeof input === 'object' && input !== null ? tap : interfaceName))),
+    mtu: v.optional(countBetween(limits.mtu.minimum, limits.mtu.maximum)),
     ...impairment,
   },
   'the keys of a network',
@@ -196,4 +207,5 @@ export type ClusterFile = v.InferOutput<typeof clusterFile>;
 export type VmEntry = ClusterFile['vms'][string];
 export type NicEntry = VmEntry['nets'][number];
 export type DiskEntry = VmEntry['disks'][number];
-export type ImpairmentEntry = Pick<NicEntry, 'delay_ms' | 'jitter_ms' | 'loss' | 'rate_mbit' | 'seed'>;
+export type NetworkEntry = ClusterFile['networks'][string];
+export type ImpairmentEntry = Pick<NicEntry, keyof typeof impairment>;

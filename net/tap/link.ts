@@ -5,8 +5,10 @@ import { close, ioctlBuffer, socket } from '../../vmm/ffi/libc.ts';
 import {
   IFF_UP,
   ifreq,
+  SIOCGIFADDR,
   SIOCGIFFLAGS,
   SIOCGIFMTU,
+  SIOCGIFNETMASK,
   SIOCSIFADDR,
   SIOCSIFFLAGS,
   SIOCSIFMTU,
@@ -59,8 +61,10 @@ export class Link {
       });
     }
     const mask = bits === 0 ? 0 : 2 ** 32 - 2 ** (32 - bits);
-    this.control('SIOCSIFADDR', SIOCSIFADDR, this.addressRequest(host.split('.').map(Number)));
+    const hostBytes = host.split('.').map(Number);
     const maskBytes = [24, 16, 8, 0].map(shift => Math.floor(mask / 2 ** shift) & 0xff);
+    if (this.has(SIOCGIFADDR, hostBytes) && this.has(SIOCGIFNETMASK, maskBytes)) return;
+    this.control('SIOCSIFADDR', SIOCSIFADDR, this.addressRequest(hostBytes));
     this.control('SIOCSIFNETMASK', SIOCSIFNETMASK, this.addressRequest(maskBytes));
   }
 
@@ -72,6 +76,13 @@ export class Link {
     const request = ifreq.allocate();
     request.ifr_name.set(new TextEncoder().encode(this.name));
     return request;
+  }
+
+  /** Whether the address that `number` asks for is there, and this one. */
+  private has(number: number, address: readonly number[]): boolean {
+    const request = this.request();
+    if (ioctlBuffer(this.socket, number, request.bytes) < 0) return false;
+    return address.every((byte, index) => request.ifr_addr[4 + index] === byte);
   }
 
   /** struct sockaddr_in: family, port, address. */

@@ -21,7 +21,8 @@ test('docs/cli.md: has every verb and every exit code', () => {
 /** Keys of the schema's objects, wherever they are nested. */
 function keysOf(schema: unknown, into = new Set<string>()): Set<string> {
   if (typeof schema !== 'object' || schema === null) return into;
-  const { entries, wrapped, item, value, pipe } = schema as Record<string, unknown>;
+  const { entries, wrapped, item, value, pipe, getter } = schema as Record<string, unknown>;
+  if (typeof getter === 'function') keysOf(getter({}), into);
   if (typeof entries === 'object' && entries !== null) {
     for (const [key, child] of Object.entries(entries)) {
       into.add(key);
@@ -46,6 +47,9 @@ test('docs/cluster-file.md: has every key and the bounds', () => {
     limits.vcpus,
     limits.args,
     limits.delay_ms,
+    limits.mtu.minimum,
+    limits.mtu.maximum,
+    limits.tapMtu,
   ])
     assert.match(text, new RegExp(`\\b${bound}\\b`), `${bound}`);
 });

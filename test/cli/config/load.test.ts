@@ -55,7 +55,7 @@ function assertProblems(text: string, expected: readonly RegExp[], file?: string
 test('fills in defaults', () => {
   const { name, vms, networks } = parseCluster('/nowhere/c.yaml', pair);
   assert.is(name, 'pair');
-  assert.equal(networks, [{ name: 'lan', tap: 'tsvmm0' }]);
+  assert.equal(networks, [{ name: 'lan', mtu: 1500, tap: { name: 'tsvmm0', offloads: true } }]);
   assert.equal(
     vms.map(({ name, memory_bytes, vcpus, guest }) => ({ name, memory_bytes, vcpus, guest })),
     [
@@ -158,6 +158,49 @@ networks: { lan: { tap: t }, wan: { tap: t } }`,
       /^3:53 the address 02:00:00:00:00:01 is taken by a/,
       /^4:42 t is the tap of network lan already/,
     ],
+  );
+});
+
+test('a network: MTU, tap and impairment are resolved, and a NIC says otherwise key by key', () => {
+  const text = `
+vms:
+  a: { nets: [{ network: lan }, { network: wan }] }
+  b: { nets: [{ network: lan, loss: 0, seed: 9 }] }
+networks:
+  lan: { mtu: 9000, tap: { name: t0, address: 10.0.0.254/24, offloads: false }, delay_ms: 2, loss: 1%, reorder: true }
+  wan: { tap: t1 }`;
+  const { vms, networks } = parseCluster('/nowhere/c.yaml', text);
+  const address = { address: '10.0.0.254', prefix: 24 };
+  assert.equal(networks, [
+    { name: 'lan', mtu: 9000, tap: { name: 't0', address, offloads: false } },
+    { name: 'wan', mtu: 1500, tap: { name: 't1', offloads: true } },
+  ]);
+  const [a, b] = vms.map(({ nets }) => nets.map(({ impairment }) => impairment));
+  const perfect = { jitter_ms: 0, rate_mbit: 0 };
+  assert.is(a?.[1], undefined);
+  assert.equal({ ...a?.[0], seed: 0 }, { ...perfect, delay_ms: 2, loss: 0.01, reorder: true, seed: 0 });
+  assert.equal(b?.[0], { ...perfect, delay_ms: 2, loss: 0, reorder: true, seed: 9 });
+});
+
+test('a network: what is wrong with it is reported where it stands', () => {
+  assertProblems('vms: { a: }\nnetworks: { n: { mtu: 67 }, m: { mtu: 70000 }, o: { mtu: 1500.5 } }', [
+    /^2:23 expected a number from 68 to 65535/,
+    /from 68 to 65535/,
+    /whole number/,
+  ]);
+  assertProblems('vms: { a: }\nnetworks: { n: { tap: { name: t, adress: 1.2.3.4/8 } } }', [
+    /^2:34 unknown key "adress"; did you mean "address"/,
+  ]);
+  assertProblems('vms: { a: }\nnetworks: { n: { tap: { address: 10.0.0.0/24 } }, m: { tap: 7 } }', [
+    /^2:23 the key "name" is missing/,
+    /^2:34 this is the address of the network itself/,
+    /^2:61 expected the name of a network interface/,
+  ]);
+  assertProblems('vms: { a: }\nnetworks: { n: { tap: t, mtu: 65535 } }', [/^2:31 .* MTU of 65521 at most/]);
+  assertProblems(
+    `vms: { a: { nets: [{ network: n, ip: 10.0.0.1/24 }] } }
+networks: { n: { tap: { name: t, address: 10.0.0.1/24 } } }`,
+    [/^1:38 10\.0\.0\.1 in network n is taken by the host/],
   );
 });
 
