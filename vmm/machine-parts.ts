@@ -1,3 +1,4 @@
+import type { CmosState } from './devices/rtc/cmos.ts';
 import type { SerialState } from './devices/serial/state.ts';
 import type { VirtioSlot } from './devices/virtio/slot.ts';
 import type { Vcpu } from './kvm/vcpu.ts';
@@ -13,6 +14,7 @@ export interface MachineParts {
   readonly slots: readonly VirtioSlot[];
   readonly vcpus: readonly Vcpu[];
   readonly serial: SerialState;
+  readonly cmos: CmosState;
 }
 
 /** What a machine is to run: software to boot, or the state of another machine to go on from. */

@@ -3,6 +3,7 @@ import { type ComposedParts, compose } from './compose.ts';
 import { createUart } from './devices/platform.ts';
 import type { DevicePlug } from './devices/plug.ts';
 import type { PowerAction } from './devices/power.ts';
+import type { CmosState } from './devices/rtc/cmos.ts';
 import type { SerialState } from './devices/serial/state.ts';
 import type { Uart } from './devices/serial/uart.ts';
 import type { ConsoleEnd } from './devices/virtio/console/console-end.ts';
@@ -25,8 +26,12 @@ import type { VcpuHandle } from './vcpu/vcpu-handle.ts';
 
 export interface MachineConfig {
   readonly name: string;
-  /** ELF executable with a PVH entry. */
+  /** A kernel: an ELF executable or a bzImage. */
   readonly imagePath: string;
+  /** Its initial RAM disk. */
+  readonly initrdPath?: string;
+  /** Describe the machine in tables too, as kernels other than images of ours want it (default false). */
+  readonly firmwareTables?: boolean;
   /** The guest's command line; the words that announce devices are appended. */
   readonly cmdline: string;
   /** Instead of booting: the state of another machine to go on from. */
@@ -80,6 +85,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   readonly slabs: readonly VcpuSlab[];
   readonly cow: CopyOnWrite;
   readonly serial: SerialState;
+  readonly cmos: CmosState;
   private readonly uart: Uart;
   private readonly ring: CoalescedRing;
   private readonly teardown: Teardown;
@@ -110,6 +116,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     this.slots = parts.slots;
     this.vcpus = parts.vcpus;
     this.serial = parts.serial;
+    this.cmos = parts.cmos;
     this.threads = parts.threads;
     this.slabs = parts.slabs;
     this.cow = new CopyOnWrite(parts.ram.cow, parts.ram.address, parts.ram.length);

@@ -80,6 +80,7 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
         name: vm.name,
         bootFile: boot.kernel,
         ...(boot.initrd === undefined ? {} : { initrd: boot.initrd }),
+        firmwareTables: vm.guest.kind === 'kernel' || boot.initrd !== undefined,
         cmdline: guestCmdline(vm, boot.cmdline),
         memory_bytes: vm.memory_bytes,
         vcpus: vm.vcpus,

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { imageVariantName } from '../../guest-images/variant-name.ts';
 import { DeviceHost } from '../../vmm/devices/device-host.ts';
 import type { ConsolePlug, DevicePlug } from '../../vmm/devices/plug.ts';
-import { TsvmmError } from '../../vmm/errors.ts';
 import { Kvm } from '../../vmm/kvm/kvm.ts';
 import { Machine } from '../../vmm/machine.ts';
 import { VcpuHandle } from '../../vmm/vcpu/vcpu-handle.ts';
@@ -60,17 +59,12 @@ export class HostParts implements ClusterParts {
 
   async createMachine(recipe: MachineRecipe): Promise<Machine> {
     const { bootFile, initrd, ...config } = recipe;
-    if (initrd !== undefined) {
-      throw new TsvmmError(
-        'TSVMM_E_CONFIG',
-        'an initrd cannot be loaded: only PVH kernels without one boot so far',
-      );
-    }
     const threads = this.idleThreads.splice(0, recipe.vcpus);
     const restored = this.restore?.software(recipe.name);
     const machine = await Machine.create(this.kvm, {
       ...config,
       imagePath: bootFile,
+      ...(initrd === undefined ? {} : { initrdPath: initrd }),
       threads,
       ...(restored === undefined ? {} : { restored }),
     });

@@ -34,6 +34,8 @@ export interface MachineRecipe {
   /** The kernel or image, and the initial RAM disk. */
   readonly bootFile: string;
   readonly initrd?: string;
+  /** A kernel of the user's own finds what it needs in tables, as on a PC. */
+  readonly firmwareTables: boolean;
   /** Without the words that announce the machine's devices. */
   readonly cmdline: string;
   readonly memory_bytes: number;

@@ -41,6 +41,8 @@ export interface VmState {
   readonly clock: ViewOf<typeof kvmClockData>;
   readonly serial: Int32Array;
   readonly serialInput: Uint8Array;
+  /** The real-time clock: its chosen register, and its date in seconds since 1970. */
+  readonly cmos: { readonly index: number; readonly date_s: number };
   readonly devices: readonly DeviceState[];
 }
 
@@ -52,6 +54,7 @@ export interface VmStateJson {
   readonly pit: StructJson;
   readonly clock: StructJson;
   readonly serial: { readonly registers: number[]; readonly input: string };
+  readonly cmos: { readonly index: number; readonly date_s: number };
   readonly devices: readonly { name: string; device_id: number; words: number[]; config: string }[];
 }
 
@@ -67,6 +70,7 @@ export function encodeVmState(
     pit: encodeStruct(kvmPitState2, capture.pit),
     clock: encodeStruct(kvmClockData, capture.clock),
     serial: { registers: [...capture.serial], input: Buffer.from(capture.serialInput).toString('base64') },
+    cmos: { ...capture.cmos },
     devices: capture.devices.map(({ name, words, config }, i) => ({
       name,
       device_id: deviceIds[i] as number,
@@ -87,7 +91,16 @@ function encodeVcpu(slab: VcpuSlab) {
 
 /** Throws TSVMM_E_SNAPSHOT_CORRUPT for anything that encodeVmState does not produce. */
 export function decodeVmState(json: unknown): VmState {
-  const root = objectOf(json, 'state', ['version', 'vcpus', 'irqchips', 'pit', 'clock', 'serial', 'devices']);
+  const root = objectOf(json, 'state', [
+    'version',
+    'vcpus',
+    'irqchips',
+    'pit',
+    'clock',
+    'serial',
+    'cmos',
+    'devices',
+  ]);
   if (root.version !== VERSION)
     throw corrupt('state.version', `is ${root.version}, this program knows ${VERSION}`);
   const chips = arrayOf(root.irqchips, IRQCHIP_IDS.length, 'state.irqchips');
@@ -102,6 +115,7 @@ export function decodeVmState(json: unknown): VmState {
     clock: decodeStruct(kvmClockData, root.clock, 'state.clock'),
     serial: decodeWords(serial.registers, SerialState.registerCount, 'state.serial.registers'),
     serialInput: decodeBase64(serial.input, MAXIMUM_INPUT_BYTES, 'state.serial.input'),
+    cmos: decodeCmos(root.cmos),
     devices: arrayOf(root.devices, MAXIMUM_DEVICES, 'state.devices').map((device, i) =>
       decodeDevice(device, `state.devices[${i}]`),
     ),
@@ -125,6 +139,17 @@ function decodeVcpu(json: unknown, path: string): VcpuState {
       return { index: number, data: parseU64(data, at) };
     }),
   };
+}
+
+const MOST_SECONDS = 2 ** 40;
+
+function decodeCmos(json: unknown): VmState['cmos'] {
+  const { index, date_s } = objectOf(json, 'state.cmos', ['index', 'date_s']);
+  const isCount = (value: unknown, end: number): value is number =>
+    Number.isInteger(value) && (value as number) >= 0 && (value as number) < end;
+  if (!isCount(index, 128)) throw corrupt('state.cmos.index', 'is no register');
+  if (!isCount(date_s, MOST_SECONDS)) throw corrupt('state.cmos.date_s', 'is no date');
+  return { index, date_s };
 }
 
 function decodeDevice(json: unknown, path: string): DeviceState {

@@ -18,7 +18,7 @@ const loadOrder = ['mpState', 'regs', 'sregs', 'xcrs', 'xsave', 'debugregs', 'la
  * is told where that is. The clock is left for the moment of release, or the time until then would pass in the guest.
  * Throws TSVMM_E_SNAPSHOT_CORRUPT when the machine is of another shape than the state.
  */
-export function loadVmState(state: VmState, { vm, vcpus, slots, serial }: MachineParts): void {
+export function loadVmState(state: VmState, { vm, vcpus, slots, serial, cmos }: MachineParts): void {
   if (state.vcpus.length !== vcpus.length) {
     throw corrupt('state.vcpus', `are ${state.vcpus.length}, the VM has ${vcpus.length}`);
   }
@@ -29,6 +29,8 @@ export function loadVmState(state: VmState, { vm, vcpus, slots, serial }: Machin
   serial.loadFrom(state.serial);
   for (const byte of state.serialInput) serial.input.push(byte);
   if (serial.interruptLevel === 1) raiseAgain(vm, COM1.irq);
+  cmos.index = state.cmos.index;
+  cmos.date_s = state.cmos.date_s;
   if (state.devices.length !== slots.length) {
     throw corrupt('state.devices', `are ${state.devices.length}, the VM has ${slots.length}`);
   }

@@ -17,6 +17,7 @@ export class VmCapture {
   readonly serial = new Int32Array(SerialState.registerCount);
   /** Console input that the guest has not read yet. */
   serialInput: Uint8Array = new Uint8Array(0);
+  readonly cmos = { index: 0, date_s: 0 };
   readonly devices: readonly { name: string; state: VirtioState; words: Int32Array; config: Uint8Array }[];
   private readonly machine: Machine;
 
@@ -48,6 +49,8 @@ export class VmCapture {
   captureDevices(): void {
     this.machine.serial.copyTo(this.serial);
     this.serialInput = this.machine.serial.input.peek();
+    this.cmos.index = this.machine.cmos.index;
+    this.cmos.date_s = this.machine.cmos.date_s;
     for (const { state, words, config } of this.devices) {
       state.copyTo(words);
       config.set(state.config);

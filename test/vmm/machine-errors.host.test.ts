@@ -78,7 +78,10 @@ const invalidImages: Record<string, [content: () => Promise<Uint8Array | string>
   ],
   'an empty file': [async () => '', /too short/],
   'a truncated image': [async () => readFileSync(await benchImage()).subarray(0, 5000), /truncated/],
-  'an image without PVH entry': [async () => buildElf({ pvhEntry: null }), /no PVH entry/],
+  'an image without PVH note whose entry is in no segment': [
+    async () => buildElf({ pvhEntry: null, entry: 0x2000 }),
+    /entry/,
+  ],
   'a segment beyond RAM': [
     async () => buildElf({ segments: [{ address: 100 * MIB, content: new Uint8Array(16) }] }),
     /no free RAM/,

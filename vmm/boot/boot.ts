@@ -1,21 +1,19 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { slotCmdline } from '../devices/virtio/slot.ts';
-import { TsvmmError } from '../errors.ts';
-import { checked } from '../ffi/errno.ts';
-import { pread } from '../ffi/libc.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
-import type { MachineSoftware } from '../machine-parts.ts';
-import { gpa, hvaOffset, MIB } from '../memory/address.ts';
+import type { MachineParts, MachineSoftware } from '../machine-parts.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { type ElfImage, parseElf } from './elf.ts';
-import { writePvhStartInfo } from './pvh.ts';
+import { KernelFile } from './kernel-file.ts';
+import { loadElf } from './load-elf.ts';
+import { bootByPvh } from './pvh.ts';
 
 export interface BootSource {
-  /** ELF executable on the host. */
+  /** On the host: an ELF executable, or a bzImage. */
   readonly imagePath: string;
+  /** An initial RAM disk on the host. */
+  readonly initrdPath?: string;
   readonly cmdline: string;
-  /** Files handed to the guest as they are (an initial RAM disk). */
-  readonly modulePaths?: readonly string[];
+  /** Write the tables by which kernels of all kinds find processors and devices; an image of ours needs none. */
+  readonly firmwareTables?: boolean;
 }
 
 /** Loaded guest software: puts the boot vCPU's registers where the boot protocol wants them. */
@@ -23,75 +21,66 @@ export interface BootProtocol {
   setUp(vcpu: Vcpu): void;
 }
 
+/** What a kernel is told, in whatever way its boot protocol has. */
+export interface BootInformation {
+  readonly cmdline: string;
+  readonly initrdPath?: string;
+  /** Where the ACPI root pointer lies, if there are tables. */
+  readonly rsdp?: number;
+}
+
 /** Boots an image: the command line given, and the words that announce the machine's devices. */
-export const bootSoftware = ({ imagePath, cmdline }: BootSource): MachineSoftware => ({
-  install: ({ memory, vcpus, slots }) => {
-    const words = [cmdline, ...slots.map(slotCmdline)].filter(word => word !== '').join(' ');
-    load({ imagePath, cmdline: words }, memory).setUp(vcpus[0] as Vcpu);
+export const bootSoftware = (source: BootSource): MachineSoftware => ({
+  install: async parts => {
+    const words = [source.cmdline, ...parts.slots.map(slotCmdline)];
+    const information: BootInformation = {
+      cmdline: words.filter(word => word !== '').join(' '),
+      ...(source.initrdPath === undefined ? {} : { initrdPath: source.initrdPath }),
+      ...(source.firmwareTables ? await writeTables(parts) : {}),
+    };
+    const protocol = await load(source.imagePath, parts.memory, information);
+    protocol.setUp(parts.vcpus[0] as Vcpu);
   },
 });
 
+/** Loaded when it is needed: an image of ours boots without, and quickly. */
+async function writeTables(parts: MachineParts): Promise<Pick<BootInformation, 'rsdp'>> {
+  const { writeFirmwareTables } = await import('./firmware-tables.ts');
+  return writeFirmwareTables(parts);
+}
+
+const BZIMAGE_PROBE_BYTES = 0x206;
+
 /**
- * Loads the guest's software into RAM and answers how to enter it. Throws TSVMM_E_IMAGE_NOT_FOUND,
- * TSVMM_E_IMAGE_INVALID; RAM is undefined afterwards.
+ * Loads a kernel into RAM and answers how to enter it: an ELF executable by PVH if it has the note, else by the 64-bit
+ * Linux protocol, by which a bzImage is entered too. Throws TSVMM_E_IMAGE_NOT_FOUND, TSVMM_E_IMAGE_INVALID,
+ * TSVMM_E_CONFIG; RAM is undefined afterwards.
  */
-export function load(source: BootSource, memory: GuestMemory): BootProtocol {
-  const fd = openImage(source.imagePath);
+export async function load(
+  imagePath: string,
+  memory: GuestMemory,
+  information: BootInformation,
+): Promise<BootProtocol> {
+  const file = KernelFile.open(imagePath, 'a kernel: an ELF executable or a bzImage');
   try {
-    const file = fstatSync(fd);
-    if (!file.isFile()) {
-      throw new TsvmmError('TSVMM_E_IMAGE_INVALID', `${source.imagePath} is not a regular file`, {
-        hint: 'name an ELF executable',
-      });
+    const probe = file.read(0, BZIMAGE_PROBE_BYTES);
+    if (isBzImage(probe)) {
+      const { loadBzImage } = await import('./linux/bzimage.ts');
+      const { bootLinux } = await import('./linux/boot-linux.ts');
+      return bootLinux(memory, loadBzImage(file, memory), information);
     }
-    const image = parseElf(source.imagePath, file.size, (offset, length) => readAt(fd, offset, length));
-    if (image.pvhEntry === undefined) {
-      throw new TsvmmError('TSVMM_E_IMAGE_INVALID', `${source.imagePath} has no PVH entry point`, {
-        hint: 'build the kernel with CONFIG_PVH=y',
-      });
-    }
-    loadSegments(source.imagePath, fd, image, memory);
-    return writePvhStartInfo(memory, { entry: image.pvhEntry, cmdline: source.cmdline });
+    const image = loadElf(file, memory);
+    if (image.pvhEntry !== undefined)
+      return bootByPvh(memory, { ...image, pvhEntry: image.pvhEntry }, information);
+    const { elfKernel } = await import('./linux/elf-kernel.ts');
+    const { bootLinux } = await import('./linux/boot-linux.ts');
+    return bootLinux(memory, elfKernel(file.path, image), information);
   } finally {
-    closeSync(fd);
+    file.close();
   }
 }
 
-function openImage(path: string): number {
-  try {
-    // A pipe would otherwise keep us waiting for a writer.
-    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (cause) {
-    throw new TsvmmError('TSVMM_E_IMAGE_NOT_FOUND', `cannot read the image ${path}`, {
-      hint: 'check the path; tsvmm image ls shows the built images',
-      cause,
-    });
-  }
-}
-
-function readAt(fd: number, offset: number, length: number): Uint8Array {
-  const buffer = new Uint8Array(length);
-  return buffer.subarray(0, readSync(fd, buffer, 0, length, offset));
-}
-
-function loadSegments(path: string, fd: number, image: ElfImage, memory: GuestMemory): void {
-  for (const { physicalAddress, fileOffset, fileSize, memorySize } of image.segments) {
-    const start = gpa(physicalAddress);
-    // Below 1 MiB are the boot protocol's own tables.
-    if (physicalAddress < MIB || !memory.contains(start, memorySize)) {
-      throw new TsvmmError(
-        'TSVMM_E_IMAGE_INVALID',
-        `${path} wants ${memorySize} bytes at 0x${physicalAddress.toString(16)}, where this guest has no free RAM`,
-        { hint: 'give the VM more memory in the cluster file' },
-      );
-    }
-    const destination = memory.hostRangeForWrite(start, fileSize);
-    for (let done = 0; done < fileSize; ) {
-      const count = pread(fd, hvaOffset(destination, done), fileSize - done, fileOffset + done);
-      if (checked(count, `read of ${path}`) === 0) {
-        throw new TsvmmError('TSVMM_E_IMAGE_INVALID', `${path} became shorter while it was being read`);
-      }
-      done += count;
-    }
-  }
+/** "HdrS" at 0x202 (Documentation/arch/x86/boot.rst, the real-mode kernel header). */
+function isBzImage(start: Uint8Array): boolean {
+  return start.length === BZIMAGE_PROBE_BYTES && new TextDecoder().decode(start.subarray(0x202)) === 'HdrS';
 }

@@ -61,7 +61,7 @@ export type ReadAt = (offset: number, length: number) => Uint8Array;
 export function parseElf(path: string, fileSize: number, readAt: ReadAt): ElfImage {
   const invalid = (why: string) =>
     new TsvmmError('TSVMM_E_IMAGE_INVALID', `${path} is not a bootable image: ${why}`, {
-      hint: 'give an ELF executable for x86-64 with a PVH note (vmlinux, or an image from tsvmm image ls)',
+      hint: 'give a kernel for x86-64: an ELF executable (vmlinux) or a bzImage (vmlinuz)',
     });
   const exactly = (offset: number, length: number): ArrayBuffer => {
     if (offset > fileSize || length > fileSize - offset) throw invalid('the file is truncated');

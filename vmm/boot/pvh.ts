@@ -1,11 +1,13 @@
 import { setFlatSegments } from '../arch/x86_64/segments.ts';
-import { TsvmmError } from '../errors.ts';
 import { struct, u32, usize } from '../ffi/struct.ts';
 import { kvmRegs } from '../kvm/layouts.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
 import { gpa } from '../memory/address.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { BootProtocol } from './boot.ts';
+import type { BootInformation, BootProtocol } from './boot.ts';
+import { writeCommandLine } from './command-line.ts';
+import { DEFAULT_INITRD_LIMIT, loadInitrd } from './initrd.ts';
+import { LowMemory } from './low-memory.ts';
 import { memoryMap } from './memory-map.ts';
 
 /** The PVH boot protocol (xen/include/public/arch-x86/hvm/start_info.h, docs/misc/pvh.pandoc). */
@@ -28,47 +30,57 @@ export const hvmMemmapTableEntry = struct('hvm_memmap_table_entry', {
   reserved: u32,
 });
 
+export const hvmModlistEntry = struct('hvm_modlist_entry', {
+  paddr: usize,
+  size: usize,
+  cmdline_paddr: usize,
+  reserved: usize,
+});
+
 const MAGIC = 0x336ec578;
 const VERSION = 1;
-/** Where the tables lie, below 1 MiB and away from the real-mode vectors. */
-const START_INFO = 0x6000;
-const MEMORY_MAP = 0x6100;
-const CMDLINE = 0x20000;
-const CMDLINE_MAXIMUM_BYTES = 64 * 1024 - 1;
+/** What lies between the command line's place and the end of usable low memory is far more. */
+const CMDLINE_MAXIMUM_BYTES = 64 * 1024 - 2;
 
 const CR0_PE_ET = 0x11n;
 
-/** Writes start info, memory map and command line; throws TSVMM_E_CONFIG when the latter is too long. */
-export function writePvhStartInfo(
+/**
+ * Prepares the entry by PVH: start info, memory map, command line, and the initial RAM disk as a module. Throws
+ * TSVMM_E_CONFIG when the command line is too long, TSVMM_E_IMAGE_NOT_FOUND, TSVMM_E_IMAGE_INVALID.
+ */
+export function bootByPvh(
   memory: GuestMemory,
-  { entry, cmdline }: { entry: number; cmdline: string },
+  kernel: { readonly pvhEntry: number; readonly end: number },
+  { cmdline, initrdPath, rsdp = 0 }: BootInformation,
 ): BootProtocol {
-  const text = new TextEncoder().encode(`${cmdline}\0`);
-  if (text.length > CMDLINE_MAXIMUM_BYTES) {
-    throw new TsvmmError('TSVMM_E_CONFIG', `the command line is ${text.length} bytes long`, {
-      hint: `keep it below ${CMDLINE_MAXIMUM_BYTES} bytes`,
-    });
-  }
-  memory.copyIn(gpa(CMDLINE), text);
-
   const map = memoryMap(memory.length);
   for (const [i, { start, length, type }] of map.entries()) {
     const row = hvmMemmapTableEntry.allocate();
     row.addr = start;
     row.size = length;
     row.type = type;
-    memory.copyIn(gpa(MEMORY_MAP + i * hvmMemmapTableEntry.size), row.bytes);
+    memory.copyIn(gpa(LowMemory.PVH_MEMORY_MAP + i * hvmMemmapTableEntry.size), row.bytes);
   }
 
   const info = hvmStartInfo.allocate();
   info.magic = MAGIC;
   info.version = VERSION;
-  info.cmdline_paddr = CMDLINE;
-  info.memmap_paddr = MEMORY_MAP;
+  info.cmdline_paddr = writeCommandLine(memory, cmdline, CMDLINE_MAXIMUM_BYTES);
+  info.rsdp_paddr = rsdp;
+  info.memmap_paddr = LowMemory.PVH_MEMORY_MAP;
   info.memmap_entries = map.length;
-  memory.copyIn(gpa(START_INFO), info.bytes);
-
-  return { setUp: vcpu => enterProtectedMode(vcpu, entry) };
+  if (initrdPath !== undefined) {
+    const place = { kernelEnd: kernel.end, limit: DEFAULT_INITRD_LIMIT };
+    const initrd = loadInitrd(initrdPath, memory, place);
+    const module = hvmModlistEntry.allocate();
+    module.paddr = initrd.start;
+    module.size = initrd.length;
+    memory.copyIn(gpa(LowMemory.PVH_MODULES), module.bytes);
+    info.nr_modules = 1;
+    info.modlist_paddr = LowMemory.PVH_MODULES;
+  }
+  memory.copyIn(gpa(LowMemory.PVH_START_INFO), info.bytes);
+  return { setUp: vcpu => enterProtectedMode(vcpu, kernel.pvhEntry) };
 }
 
 /** 32-bit protected mode, flat segments, paging off, interrupts off, ebx = start info. */
@@ -81,7 +93,7 @@ function enterProtectedMode(vcpu: Vcpu, entry: number): void {
   vcpu.set('sregs', sregs);
   const regs = kvmRegs.allocate();
   regs.rip = BigInt(entry);
-  regs.rbx = BigInt(START_INFO);
+  regs.rbx = BigInt(LowMemory.PVH_START_INFO);
   regs.rflags = 2n;
   vcpu.set('regs', regs);
 }

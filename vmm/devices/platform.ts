@@ -3,6 +3,7 @@ import type { Vm } from '../kvm/vm.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { Bus } from './bus.ts';
 import { attachPower, type PowerAction } from './power.ts';
+import { CMOS_PORT, CMOS_PORTS, Cmos, type CmosBuffers, CmosState } from './rtc/cmos.ts';
 import { type SerialBuffers, SerialState } from './serial/state.ts';
 import { COM1, type SerialEffects, Uart } from './serial/uart.ts';
 import { REGISTER_BLOCK_SIZE, VirtioMmio } from './virtio/mmio.ts';
@@ -12,6 +13,7 @@ import { VirtioState } from './virtio/state.ts';
 /** All devices of one VM, as data that can cross to its vCPU threads. */
 export interface PlatformDescriptor {
   readonly serial: SerialBuffers;
+  readonly cmos: CmosBuffers;
   readonly virtio: readonly VirtioSlot[];
   /** The host can queue port writes (KVM_CAP_COALESCED_PIO). */
   readonly coalescedPio: boolean;
@@ -40,6 +42,7 @@ export function createPlatform(
   const mmio = new Bus();
   const uart = createUart(descriptor, vm, effects);
   pio.attach(COM1.port, COM1.length, uart);
+  pio.attach(CMOS_PORT, CMOS_PORTS, new Cmos(new CmosState(descriptor.cmos)));
   attachPower(pio, action => effects.power(action));
   for (const { base, attachment } of descriptor.virtio) {
     const { model, queueEventFds, interruptEventFd } = attachment;

@@ -16,6 +16,11 @@ const SLEEP_TYPE_S5 = 5 << 2;
 const SLEEP_TYPE_MASK = 7 << 2;
 const KEYBOARD_PULSE_RESET = 0xfe;
 const RESET_CPU = 1 << 2;
+/**
+ * Output buffer full, input buffer empty. The first never ends, by which a driver sees at once that no controller is
+ * there; the second is what it waits for before it writes a command, such as the reset.
+ */
+const KEYBOARD_STATUS = 0x01;
 
 export function attachPower(bus: Bus, act: (action: PowerAction) => void): void {
   bus.attach(
@@ -31,13 +36,10 @@ export function attachPower(bus: Bus, act: (action: PowerAction) => void): void 
     1,
     onWrite(() => {}),
   );
-  bus.attach(
-    KEYBOARD_CONTROLLER_PORT,
-    1,
-    onWrite(value => {
-      if (value === KEYBOARD_PULSE_RESET) act('reset');
-    }),
-  );
+  const keyboardController = onWrite(value => {
+    if (value === KEYBOARD_PULSE_RESET) act('reset');
+  });
+  bus.attach(KEYBOARD_CONTROLLER_PORT, 1, { ...keyboardController, read: readsAs(KEYBOARD_STATUS) });
   bus.attach(
     RESET_CONTROL_PORT,
     1,
@@ -47,10 +49,14 @@ export function attachPower(bus: Bus, act: (action: PowerAction) => void): void 
   );
 }
 
-/** Reads as 0: no key pressed, not sleeping. */
+const readsAs =
+  (value: number): BusDevice['read'] =>
+  (_offset, size, data, at) => {
+    for (let i = 0; i < size; i++) data.setUint8(at + i, value);
+  };
+
+/** Reads as 0: not sleeping. */
 const onWrite = (write: (value: number) => void): BusDevice => ({
-  read: (_offset, size, data, at) => {
-    for (let i = 0; i < size; i++) data.setUint8(at + i, 0);
-  },
+  read: readsAs(0),
   write: (_offset, _size, data, at) => write(data.getUint8(at)),
 });

@@ -157,6 +157,26 @@ export function struct<Fields extends StructFields>(
     alignment = Math.max(alignment, alignmentOf(field));
   }
   const size = (at.size as number | undefined) ?? roundUp(end, alignment);
+  return layoutOf(name, fields, offsets, { size, alignment });
+}
+
+/** The layout of a struct without padding, as tables of firmware have it. */
+export function packedStruct<Fields extends StructFields>(name: string, fields: Fields): Layout<Fields> {
+  const offsets = {} as { [Name in keyof Fields]: number };
+  let size = 0;
+  for (const key of Object.keys(fields) as (keyof Fields & string)[]) {
+    offsets[key] = size;
+    size += sizeOf(fields[key] as Field);
+  }
+  return layoutOf(name, fields, offsets, { size, alignment: 1 });
+}
+
+function layoutOf<Fields extends StructFields>(
+  name: string,
+  fields: Fields,
+  offsets: { [Name in keyof Fields]: number },
+  { size, alignment }: { size: number; alignment: number },
+): Layout<Fields> {
   const StructView = viewClass(fields, offsets, size);
   return {
     name,

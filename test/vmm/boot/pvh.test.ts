@@ -1,11 +1,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { memoryMap } from '../../../vmm/boot/memory-map.ts';
-import { hvmMemmapTableEntry, hvmStartInfo, writePvhStartInfo } from '../../../vmm/boot/pvh.ts';
+import { bootByPvh, hvmMemmapTableEntry, hvmStartInfo } from '../../../vmm/boot/pvh.ts';
 import { TsvmmError } from '../../../vmm/errors.ts';
-import { type kvmRegs, kvmSregs } from '../../../vmm/kvm/layouts.ts';
-import type { Vcpu } from '../../../vmm/kvm/vcpu.ts';
 import { gpa, MIB } from '../../../vmm/memory/address.ts';
+import { recordingVcpu } from '../../support/recording-vcpu.ts';
 import { FakeGuest } from '../../support/virtio-driver.ts';
 
 const test = suite<{ guest: FakeGuest }>('PVH');
@@ -14,27 +13,12 @@ test.before.each(context => {
 });
 test.after.each(({ guest }) => guest.free());
 
-/** A vCPU that keeps what is set. */
-function recordingVcpu() {
-  const set: Record<string, unknown> = {};
-  const vcpu = {
-    get: () => kvmSregs.allocate(),
-    set: (name: string, state: unknown) => {
-      set[name] = state;
-    },
-  } as unknown as Vcpu;
-  return {
-    vcpu,
-    regs: () => set.regs as ReturnType<typeof kvmRegs.at>,
-    sregs: () => set.sregs as ReturnType<typeof kvmSregs.at>,
-  };
-}
+const boot = (guest: FakeGuest, { entry, cmdline }: { entry: number; cmdline: string }) =>
+  bootByPvh(guest.memory, { pvhEntry: entry, end: 2 * MIB }, { cmdline });
 
-test('writePvhStartInfo(): start info, command line and memory map are where the registers say', ({
-  guest,
-}) => {
+test('bootByPvh(): start info, command line and memory map are where the registers say', ({ guest }) => {
   const cpu = recordingVcpu();
-  writePvhStartInfo(guest.memory, { entry: 0x100200, cmdline: 'grüße vcpus=2' }).setUp(cpu.vcpu);
+  boot(guest, { entry: 0x100200, cmdline: 'grüße vcpus=2' }).setUp(cpu.vcpu);
   assert.is(cpu.regs().rip, 0x100200n);
   const bytes = (at: number, length: number) => guest.bytes(gpa(at), length);
   const info = hvmStartInfo.at(bytes(Number(cpu.regs().rbx), hvmStartInfo.size).buffer);
@@ -52,9 +36,9 @@ test('writePvhStartInfo(): start info, command line and memory map are where the
   );
 });
 
-test('writePvhStartInfo(): 32-bit protected mode, flat, without paging and interrupts', ({ guest }) => {
+test('bootByPvh(): 32-bit protected mode, flat, without paging and interrupts', ({ guest }) => {
   const cpu = recordingVcpu();
-  writePvhStartInfo(guest.memory, { entry: 0x100000, cmdline: '' }).setUp(cpu.vcpu);
+  boot(guest, { entry: 0x100000, cmdline: '' }).setUp(cpu.vcpu);
   const sregs = cpu.sregs();
   assert.equal([sregs.cr0, sregs.cr4, sregs.efer], [0x11n, 0n, 0n]);
   assert.is(cpu.regs().rflags, 2n);
@@ -66,9 +50,9 @@ test('writePvhStartInfo(): 32-bit protected mode, flat, without paging and inter
   }
 });
 
-test('writePvhStartInfo(): a command line without end is refused', ({ guest }) => {
+test('bootByPvh(): a command line without end is refused', ({ guest }) => {
   assert.throws(
-    () => writePvhStartInfo(guest.memory, { entry: 0, cmdline: 'x'.repeat(65_536) }),
+    () => boot(guest, { entry: 0, cmdline: 'x'.repeat(65_536) }),
     (error: unknown) => error instanceof TsvmmError && error.code === 'TSVMM_E_CONFIG',
   );
 });
