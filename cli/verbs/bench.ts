@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { limits } from '../config/limits.ts';
 import { parseSize } from '../config/units.ts';
 import { type FormatOptions, formatOption } from '../ui/output.ts';
 
@@ -65,6 +66,19 @@ export function define(command: Command): void {
       const { benchDisk } = await import('../bench/disk/disk.ts');
       await benchDisk(options);
     });
+  command
+    .command('scale')
+    .description(
+      'many idle guests in one process: time to all ready, memory beside guest RAM, processor time',
+    )
+    .option('--rounds <n>', 'rounds that count', wholeNumber, 3)
+    .option('--seconds <n>', 'that they idle', wholeNumber, 5)
+    .addOption(command.createOption('--vms <n>', 'guests').argParser(vmCount).default(16))
+    .addOption(formatOption())
+    .action(async (options: Options & { seconds: number; vms: number }) => {
+      const { benchScale } = await import('../bench/scale/scale.ts');
+      await benchScale(options);
+    });
   command.addHelpText(
     'after',
     `
@@ -82,6 +96,12 @@ function wholeNumber(text: string): number {
   if (!(Number.isInteger(value) && value >= 1 && value <= 10_000)) {
     throw new InvalidArgumentError('expected a whole number from 1 to 10000');
   }
+  return value;
+}
+
+function vmCount(text: string): number {
+  const value = wholeNumber(text);
+  if (value > limits.vms) throw new InvalidArgumentError(`a cluster has at most ${limits.vms} VMs`);
   return value;
 }
 

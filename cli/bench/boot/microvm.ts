@@ -1,7 +1,7 @@
 import { MIB } from '../../../vmm/memory/address.ts';
+import { residentMemory } from '../guests/resident.ts';
 import type { Contestant, Sample } from '../harness.ts';
 import { BootingChild } from './child.ts';
-import { residentMemory } from './resident.ts';
 
 export const MICROVM = 'QEMU microvm';
 export const QEMU = 'qemu-system-x86_64';

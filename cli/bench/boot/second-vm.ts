@@ -2,8 +2,8 @@ import { DeviceHost } from '../../../vmm/devices/device-host.ts';
 import { Kvm } from '../../../vmm/kvm/kvm.ts';
 import { Machine } from '../../../vmm/machine.ts';
 import { VcpuHandle } from '../../../vmm/vcpu/vcpu-handle.ts';
+import { residentMemory } from '../guests/resident.ts';
 import type { Contestant, Sample } from '../harness.ts';
-import { residentMemory } from './resident.ts';
 
 /** A control process with one VM in it, to which others come. */
 export class ControlProcess {

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MIB } from '../../../vmm/memory/address.ts';
+import { residentMemory } from '../guests/resident.ts';
 import type { Contestant, Sample } from '../harness.ts';
 import { BootingChild } from './child.ts';
-import { residentMemory } from './resident.ts';
 
 export const WHOLE_COMMAND = 'tsvmm run';
 /** Sample names of the steps, in their order. */

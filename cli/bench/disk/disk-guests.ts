@@ -2,7 +2,7 @@ import type { BenchGuests } from '../guests/bench-guests.ts';
 
 /** The name under which the guest reports. */
 export const VM = 'vm';
-export const DISK_BYTES = 256 * 2 ** 20;
+export const DISK_BYTES = 128 * 2 ** 20;
 
 /** One guest with one disk, of which snapshots can be taken while it works. */
 export interface DiskGuests extends BenchGuests {

@@ -65,6 +65,32 @@ testUnless(lacksKvm() ?? lacksCompiler(), test, 'bench exits: the same operation
   assert.match(stdout, /^(reached|MISSED ) +pio_exit: at most 1.25/m);
 });
 
+testUnless(
+  lacksKvm(),
+  test,
+  'bench scale: time, memory and idle processor time of several guests',
+  async () => {
+    const words = ['bench', 'scale', '--rounds', '1', '--vms', '2', '--seconds', '1', '--format', 'json'];
+    const { code, stdout, stderr } = await tsvmm(words);
+    assert.is(code, 0, stderr);
+    const { results, goals } = JSON.parse(stdout);
+    const contestants = results.contestants as Record<string, Record<string, Summary>>;
+    const expected = ['tsvmm, 2 VMs', 'tsvmm, 1 VM'];
+    assert.equal(
+      Object.keys(contestants),
+      findTool(QEMU) === undefined ? expected : [...expected, 'QEMU, 2 processes'],
+    );
+    for (const [name, metrics] of Object.entries(contestants)) {
+      for (const metric of ['ready_ms', 'overhead_mib', 'idle_cpu_percent', 'wakeups_per_s'])
+        assert.ok((metrics[metric]?.median ?? 0) > 0, `${name}: ${metric}`);
+    }
+    const threads = (name: string) => contestants[name]?.thread_count?.median ?? 0;
+    assert.ok(threads('tsvmm, 2 VMs') > threads('tsvmm, 1 VM'));
+    assert.ok(results.further_vm_mib.median > 1);
+    assert.is(goals.length, 2);
+  },
+);
+
 test('bench: a number of rounds that is none is a usage error', async () => {
   for (const rounds of ['0', '-1', '1.5', 'many']) {
     const { code, stderr } = await tsvmm(['bench', 'boot', `--rounds=${rounds}`]);

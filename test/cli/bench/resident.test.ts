@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { residentMemory } from '../../../cli/bench/boot/resident.ts';
+import { residentMemory } from '../../../cli/bench/guests/resident.ts';
 import { backend } from '../../../vmm/ffi/index.ts';
 import { MIB } from '../../../vmm/memory/address.ts';
 import { allocateRam } from '../../../vmm/memory/ram.ts';
