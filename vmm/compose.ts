@@ -1,6 +1,7 @@
 import { guestCpuid } from './arch/x86_64/cpuid.ts';
 import { stateMsrs } from './arch/x86_64/msrs.ts';
 import { bootSoftware } from './boot/boot.ts';
+import { AcpiEvents } from './devices/acpi/events.ts';
 import type { PlatformDescriptor } from './devices/platform.ts';
 import { CmosState } from './devices/rtc/cmos.ts';
 import { SerialState } from './devices/serial/state.ts';
@@ -61,8 +62,17 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
   const serial = new SerialState(platform.serial);
   if (platform.coalescedPio) serial.coalescing = true;
 
-  const cmos = new CmosState(platform.cmos);
-  const parts: MachineParts = { vm, ram, memory, slots, vcpus, serial, cmos };
+  const parts: MachineParts = {
+    vm,
+    ram,
+    memory,
+    slots,
+    vcpus,
+    serial,
+    cmos: new CmosState(platform.cmos),
+    acpiEvents: new AcpiEvents(platform.acpiEvents),
+    firmwareTables: config.firmwareTables ?? false,
+  };
   const software = config.restored ?? bootSoftware(config);
   // Late, as right after KVM_CREATE_VM the kernel takes milliseconds for the first region, soon only microseconds.
   mapRam(vm, ram);
@@ -107,7 +117,13 @@ function mapRam(vm: Vm, ram: Ram): void {
 function createPlatformDescriptor(kvm: Kvm, vm: Vm, slots: readonly VirtioSlot[]): PlatformDescriptor {
   const coalescedPio = kvm.check('COALESCED_PIO') > 0;
   if (coalescedPio) vm.coalescePort(COM1.port, true);
-  return { serial: SerialState.allocate(), cmos: CmosState.allocate(), virtio: slots, coalescedPio };
+  return {
+    serial: SerialState.allocate(),
+    cmos: CmosState.allocate(),
+    acpiEvents: AcpiEvents.allocate(),
+    virtio: slots,
+    coalescedPio,
+  };
 }
 
 /** Shared state, notifications and interrupts of each device. */

@@ -1,3 +1,4 @@
+import type { AcpiEvents } from './devices/acpi/events.ts';
 import type { CmosState } from './devices/rtc/cmos.ts';
 import type { SerialState } from './devices/serial/state.ts';
 import type { VirtioSlot } from './devices/virtio/slot.ts';
@@ -15,6 +16,9 @@ export interface MachineParts {
   readonly vcpus: readonly Vcpu[];
   readonly serial: SerialState;
   readonly cmos: CmosState;
+  readonly acpiEvents: AcpiEvents;
+  /** The guest has ACPI. */
+  readonly firmwareTables: boolean;
 }
 
 /** What a machine is to run: software to boot, or the state of another machine to go on from. */

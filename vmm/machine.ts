@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { type ComposedParts, compose } from './compose.ts';
+import { ACPI_EVENT_IRQ, AcpiEvent, type AcpiEvents } from './devices/acpi/events.ts';
 import { createUart } from './devices/platform.ts';
 import type { DevicePlug } from './devices/plug.ts';
 import type { PowerAction } from './devices/power.ts';
@@ -86,6 +87,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   readonly cow: CopyOnWrite;
   readonly serial: SerialState;
   readonly cmos: CmosState;
+  readonly acpiEvents: AcpiEvents;
   private readonly uart: Uart;
   private readonly ring: CoalescedRing;
   private readonly teardown: Teardown;
@@ -117,6 +119,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     this.vcpus = parts.vcpus;
     this.serial = parts.serial;
     this.cmos = parts.cmos;
+    this.acpiEvents = parts.acpiEvents;
     this.threads = parts.threads;
     this.slabs = parts.slabs;
     this.cow = new CopyOnWrite(parts.ram.cow, parts.ram.address, parts.ram.length);
@@ -169,6 +172,19 @@ export class Machine extends EventEmitter<MachineEvents> {
   stop(): Promise<void> {
     this.stopping ??= this.tearDown();
     return this.stopping;
+  }
+
+  /** Presses the power button, if the guest has one; whether it powers off is up to it. */
+  pressPowerButton(): boolean {
+    if (this.currentState !== 'running' || this.exitSeen || !this.config.firmwareTables) return false;
+    const line = { set: (level: 0 | 1) => this.vm.setIrqLine(ACPI_EVENT_IRQ, level) };
+    this.acpiEvents.raise(AcpiEvent.POWER_BUTTON, line);
+    return true;
+  }
+
+  /** The power button was pressed, and the guest has not looked: it may have no driver for it. */
+  get powerButtonUnseen(): boolean {
+    return (this.acpiEvents.pending & AcpiEvent.POWER_BUTTON) !== 0;
   }
 
   /**

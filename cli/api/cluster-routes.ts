@@ -49,10 +49,10 @@ export function clusterRoutes(cluster: RunningCluster, record: RunRecord, reques
       kind: 'call',
       method: 'POST',
       path: '/v1/stop',
-      input: nothing,
-      handle: () => {
+      input: v.strictObject({ grace_s: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(3600)), 0) }),
+      handle: ({ grace_s }) => {
         // The answer first: the socket goes with the cluster.
-        setImmediate(requestStop);
+        setImmediate(() => void cluster.powerOff(grace_s * 1000).finally(requestStop));
         return {};
       },
     }),

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
 import { serializeError, TsvmmError } from '../../vmm/errors.ts';
 import { publish } from '../../vmm/events.ts';
 import type { MachineExit, MachineState, MachineStats } from '../../vmm/machine.ts';
@@ -17,6 +18,10 @@ interface ClusterVmEvents {
   ready: [];
   exit: [VmExit];
 }
+
+/** A guest that has a driver for its power button hears of it at once, even on a busy host. */
+const BUTTON_PATIENCE_MS = 2000;
+const BUTTON_INTERVAL_MS = 20;
 
 /** The workloads of a bench guest whose last report is kept. */
 const MOST_WORKLOADS = 16;
@@ -102,6 +107,20 @@ export class ClusterVm extends EventEmitter<ClusterVmEvents> {
   /** The size of the terminal that looks at it. */
   resizeConsole(columns: number, rows: number): void {
     if (this.currentExit === undefined) this.machine.resizeConsole(columns, rows);
+  }
+
+  /**
+   * Presses the guest's power button and waits for its end, `grace_ms` at most. Resolves earlier for a guest that has
+   * no such button, or does not look at it.
+   */
+  async powerOff(grace_ms: number): Promise<void> {
+    if (this.currentExit !== undefined || grace_ms === 0 || !this.machine.pressPowerButton()) return;
+    const pressed_ms = performance.now();
+    while (this.currentExit === undefined && performance.now() - pressed_ms < grace_ms) {
+      const ignored = this.machine.powerButtonUnseen && performance.now() - pressed_ms > BUTTON_PATIENCE_MS;
+      if (ignored) return;
+      await setTimeout(BUTTON_INTERVAL_MS);
+    }
   }
 
   /** Idempotent. */

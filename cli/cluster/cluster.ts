@@ -160,6 +160,12 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
     if (this.currentState === 'paused') this.setState('running');
   }
 
+  /** Lets the guests that can power themselves off do so, for `grace_ms` at most. stop() is still due. */
+  async powerOff(grace_ms: number): Promise<void> {
+    if (this.currentState !== 'running') return;
+    await Promise.all([...this.vms.values()].map(vm => vm.powerOff(grace_ms)));
+  }
+
   /** Ends all guests and gives everything back. Idempotent; allowed in every state. */
   stop(): Promise<void> {
     this.stopping ??= this.tearDown();

@@ -15,6 +15,10 @@ export interface ClusterMachine extends EventEmitter<{ console: [Uint8Array]; ex
   resume(): void;
   stop(): Promise<void>;
   consoleInput(bytes: Uint8Array): void;
+  /** False for a guest that has none. */
+  pressPowerButton(): boolean;
+  /** The guest has not looked at the button yet. */
+  readonly powerButtonUnseen: boolean;
   resizeConsole(columns: number, rows: number): void;
 }
 

@@ -15,15 +15,18 @@ interface Options {
 export function define(command: Command): void {
   command
     .argument('[cluster]', 'the cluster; may be left out when only one runs')
-    .option('--timeout <seconds>', 'kill the process if it has not ended by then', seconds, 10)
+    .option('--timeout <seconds>', 'how long Linux guests may take to power off', seconds, 10)
     .option('--all', 'stop all clusters')
     .addHelpText(
       'after',
       `
-Returns when the cluster's process has ended and nothing of it is left.
+Presses the power button of Linux guests and waits for them; what still runs after the
+timeout is ended, and so is at once what has no power button. Returns when the cluster's
+process has ended and nothing of it is left.
 
 Examples:
   tsvmm stop pair
+  tsvmm stop pair --timeout 0
   tsvmm stop --all`,
     )
     .action(async (name: string | undefined, { timeout, all }: Options) => {
@@ -34,14 +37,21 @@ Examples:
     });
 }
 
+/** A process that is asked to end does so in less than a second; what takes this long hangs. */
+const PATIENCE_MS = 10_000;
+
 async function stopCluster(entry: RunningEntry, timeout_ms: number): Promise<void> {
-  const deadline_ms = performance.now() + timeout_ms;
+  const deadline_ms = performance.now() + timeout_ms + PATIENCE_MS;
   // A cluster that does not answer may still be starting, and ends by a signal as well.
-  const request = new ControlClient(entry).post('/v1/stop', {}, AbortSignal.timeout(timeout_ms));
+  const request = new ControlClient(entry).post(
+    '/v1/stop',
+    { grace_s: timeout_ms / 1000 },
+    AbortSignal.timeout(PATIENCE_MS),
+  );
   await request.catch(() => signal(entry, 'SIGTERM'));
   while (isAlive(entry) && performance.now() < deadline_ms) await sleep(10);
   if (isAlive(entry)) {
-    narrate(`${entry.cluster} has not ended after ${timeout_ms / 1000} s: killed`);
+    narrate(`${entry.cluster} has not ended ${PATIENCE_MS / 1000} s after its guests should have: killed`);
     signal(entry, 'SIGKILL');
     while (isAlive(entry)) await sleep(10);
   }

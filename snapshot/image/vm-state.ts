@@ -43,6 +43,7 @@ export interface VmState {
   readonly serialInput: Uint8Array;
   /** The real-time clock: its chosen register, and its date in seconds since 1970. */
   readonly cmos: { readonly index: number; readonly date_s: number };
+  readonly acpiEvents: number;
   readonly devices: readonly DeviceState[];
 }
 
@@ -55,6 +56,7 @@ export interface VmStateJson {
   readonly clock: StructJson;
   readonly serial: { readonly registers: number[]; readonly input: string };
   readonly cmos: { readonly index: number; readonly date_s: number };
+  readonly acpi_events: number;
   readonly devices: readonly { name: string; device_id: number; words: number[]; config: string }[];
 }
 
@@ -71,6 +73,7 @@ export function encodeVmState(
     clock: encodeStruct(kvmClockData, capture.clock),
     serial: { registers: [...capture.serial], input: Buffer.from(capture.serialInput).toString('base64') },
     cmos: { ...capture.cmos },
+    acpi_events: capture.acpiEvents,
     devices: capture.devices.map(({ name, words, config }, i) => ({
       name,
       device_id: deviceIds[i] as number,
@@ -99,6 +102,7 @@ export function decodeVmState(json: unknown): VmState {
     'clock',
     'serial',
     'cmos',
+    'acpi_events',
     'devices',
   ]);
   if (root.version !== VERSION)
@@ -116,6 +120,7 @@ export function decodeVmState(json: unknown): VmState {
     serial: decodeWords(serial.registers, SerialState.registerCount, 'state.serial.registers'),
     serialInput: decodeBase64(serial.input, MAXIMUM_INPUT_BYTES, 'state.serial.input'),
     cmos: decodeCmos(root.cmos),
+    acpiEvents: decodeEvents(root.acpi_events),
     devices: arrayOf(root.devices, MAXIMUM_DEVICES, 'state.devices').map((device, i) =>
       decodeDevice(device, `state.devices[${i}]`),
     ),
@@ -142,11 +147,18 @@ function decodeVcpu(json: unknown, path: string): VcpuState {
 }
 
 const MOST_SECONDS = 2 ** 40;
+const EVENTS_END = 4;
+
+const isCount = (value: unknown, end: number): value is number =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) < end;
+
+function decodeEvents(json: unknown): number {
+  if (!isCount(json, EVENTS_END)) throw corrupt('state.acpi_events', 'is no set of events');
+  return json;
+}
 
 function decodeCmos(json: unknown): VmState['cmos'] {
   const { index, date_s } = objectOf(json, 'state.cmos', ['index', 'date_s']);
-  const isCount = (value: unknown, end: number): value is number =>
-    Number.isInteger(value) && (value as number) >= 0 && (value as number) < end;
   if (!isCount(index, 128)) throw corrupt('state.cmos.index', 'is no register');
   if (!isCount(date_s, MOST_SECONDS)) throw corrupt('state.cmos.date_s', 'is no date');
   return { index, date_s };

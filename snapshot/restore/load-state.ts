@@ -1,3 +1,5 @@
+import { renewGenerationId } from '../../vmm/boot/acpi/generation-id.ts';
+import { ACPI_EVENT_IRQ, AcpiEvent } from '../../vmm/devices/acpi/events.ts';
 import { COM1 } from '../../vmm/devices/serial/uart.ts';
 import { VirtioState } from '../../vmm/devices/virtio/state.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
@@ -18,7 +20,8 @@ const loadOrder = ['mpState', 'regs', 'sregs', 'xcrs', 'xsave', 'debugregs', 'la
  * is told where that is. The clock is left for the moment of release, or the time until then would pass in the guest.
  * Throws TSVMM_E_SNAPSHOT_CORRUPT when the machine is of another shape than the state.
  */
-export function loadVmState(state: VmState, { vm, vcpus, slots, serial, cmos }: MachineParts): void {
+export function loadVmState(state: VmState, parts: MachineParts): void {
+  const { vm, vcpus, slots, serial, cmos } = parts;
   if (state.vcpus.length !== vcpus.length) {
     throw corrupt('state.vcpus', `are ${state.vcpus.length}, the VM has ${vcpus.length}`);
   }
@@ -31,6 +34,7 @@ export function loadVmState(state: VmState, { vm, vcpus, slots, serial, cmos }: 
   if (serial.interruptLevel === 1) raiseAgain(vm, COM1.irq);
   cmos.index = state.cmos.index;
   cmos.date_s = state.cmos.date_s;
+  announceGeneration(state, parts);
   if (state.devices.length !== slots.length) {
     throw corrupt('state.devices', `are ${state.devices.length}, the VM has ${slots.length}`);
   }
@@ -46,6 +50,17 @@ export function loadVmState(state: VmState, { vm, vcpus, slots, serial, cmos }: 
     raiseAgain(vm, irq);
     vm.setIrqLine(irq, 0);
   }
+}
+
+/** A restored VM is one more of its kind: it gets a generation id of its own, and is told so. */
+function announceGeneration(
+  { acpiEvents }: VmState,
+  { vm, memory, acpiEvents: events, ...parts }: MachineParts,
+): void {
+  if (!parts.firmwareTables) return;
+  renewGenerationId(memory);
+  const line = { set: (level: 0 | 1) => vm.setIrqLine(ACPI_EVENT_IRQ, level) };
+  events.raise(acpiEvents | AcpiEvent.NEW_GENERATION, line);
 }
 
 /**

@@ -18,6 +18,8 @@ export class VmCapture {
   /** Console input that the guest has not read yet. */
   serialInput: Uint8Array = new Uint8Array(0);
   readonly cmos = { index: 0, date_s: 0 };
+  /** Events that the guest had not read yet. */
+  acpiEvents = 0;
   readonly devices: readonly { name: string; state: VirtioState; words: Int32Array; config: Uint8Array }[];
   private readonly machine: Machine;
 
@@ -49,6 +51,7 @@ export class VmCapture {
   captureDevices(): void {
     this.machine.serial.copyTo(this.serial);
     this.serialInput = this.machine.serial.input.peek();
+    this.acpiEvents = this.machine.acpiEvents.pending;
     this.cmos.index = this.machine.cmos.index;
     this.cmos.date_s = this.machine.cmos.date_s;
     for (const { state, words, config } of this.devices) {

@@ -17,5 +17,7 @@ export const LowMemory = {
   /** Usable memory ends here: the extended BIOS data area would follow, then video and ROMs. */
   END: 0x9fc00,
   ACPI_TABLES: 0xe0000,
+  /** A page of its own: 16 bytes that are others in each restored copy. */
+  GENERATION_ID: 0xef000,
   MP_TABLE: 0xf0000,
 } as const;

@@ -1,6 +1,7 @@
 import { signalEventFd } from '../io/eventfd.ts';
 import type { Vm } from '../kvm/vm.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import { AcpiEvents, attachAcpiEvents } from './acpi/events.ts';
 import { Bus } from './bus.ts';
 import { attachPower, type PowerAction } from './power.ts';
 import { CMOS_PORT, CMOS_PORTS, Cmos, type CmosBuffers, CmosState } from './rtc/cmos.ts';
@@ -14,6 +15,7 @@ import { VirtioState } from './virtio/state.ts';
 export interface PlatformDescriptor {
   readonly serial: SerialBuffers;
   readonly cmos: CmosBuffers;
+  readonly acpiEvents: SharedArrayBuffer;
   readonly virtio: readonly VirtioSlot[];
   /** The host can queue port writes (KVM_CAP_COALESCED_PIO). */
   readonly coalescedPio: boolean;
@@ -43,6 +45,7 @@ export function createPlatform(
   const uart = createUart(descriptor, vm, effects);
   pio.attach(COM1.port, COM1.length, uart);
   pio.attach(CMOS_PORT, CMOS_PORTS, new Cmos(new CmosState(descriptor.cmos)));
+  attachAcpiEvents(pio, new AcpiEvents(descriptor.acpiEvents));
   attachPower(pio, action => effects.power(action));
   for (const { base, attachment } of descriptor.virtio) {
     const { model, queueEventFds, interruptEventFd } = attachment;

@@ -7,15 +7,19 @@ export type PowerAction = 'power-off' | 'reset';
  * the two ways in which PCs are reset, the keyboard controller's pulse and the chip set's reset control register.
  */
 export const SLEEP_CONTROL_PORT = 0x600;
-const SLEEP_STATUS_PORT = 0x601;
+export const SLEEP_STATUS_PORT = 0x601;
 const KEYBOARD_CONTROLLER_PORT = 0x64;
-const RESET_CONTROL_PORT = 0xcf9;
+export const RESET_CONTROL_PORT = 0xcf9;
 
 const SLEEP_ENABLE = 1 << 5;
-const SLEEP_TYPE_S5 = 5 << 2;
-const SLEEP_TYPE_MASK = 7 << 2;
+/** As \_S5 says it. */
+export const SLEEP_TYPE_S5 = 5;
+const SLEEP_TYPE_SHIFT = 2;
+const SLEEP_TYPE_MASK = 7;
 const KEYBOARD_PULSE_RESET = 0xfe;
 const RESET_CPU = 1 << 2;
+/** Written to the reset control register it resets all (RST_CPU and SYS_RST). */
+export const RESET_VALUE = 0x06;
 /**
  * Output buffer full, input buffer empty. The first never ends, by which a driver sees at once that no controller is
  * there; the second is what it waits for before it writes a command, such as the reset.
@@ -27,7 +31,7 @@ export function attachPower(bus: Bus, act: (action: PowerAction) => void): void 
     SLEEP_CONTROL_PORT,
     1,
     onWrite(value => {
-      const isS5 = (value & SLEEP_TYPE_MASK) === SLEEP_TYPE_S5;
+      const isS5 = ((value >> SLEEP_TYPE_SHIFT) & SLEEP_TYPE_MASK) === SLEEP_TYPE_S5;
       if ((value & SLEEP_ENABLE) !== 0 && isS5) act('power-off');
     }),
   );

@@ -83,6 +83,42 @@ test('stop: undoes everything in the reverse order, once', async ({ parts, direc
   assert.is(cluster.state, 'stopped');
 });
 
+test('powerOff: resolves when those that have a button have ended, and does not wait for the others', async ({
+  parts,
+  directory,
+}) => {
+  const cluster = await create(parts, directory);
+  cluster.start();
+  const server = parts.machine('server');
+  server.hasPowerButton = true;
+  let ended = false;
+  const poweredOff = cluster.powerOff(60_000).then(() => {
+    ended = true;
+  });
+  await new Promise(resolve => setTimeout(resolve, 50));
+  assert.equal([ended, parts.log.slice(-2)], [false, ['press server', 'press client']]);
+  server.emit('exit', { kind: 'power-off' });
+  await poweredOff;
+  await cluster.stop();
+});
+
+test('powerOff: gives up after its time, and on a guest that does not look', async ({ parts, directory }) => {
+  const cluster = await create(parts, directory);
+  cluster.start();
+  parts.machine('server').hasPowerButton = true;
+  await cluster.powerOff(30);
+  parts.machine('server').powerButtonUnseen = true;
+  await cluster.powerOff(3_600_000);
+  const presses = parts.log.filter(line => line.startsWith('press'));
+  await cluster.powerOff(0);
+  assert.equal(
+    parts.log.filter(line => line.startsWith('press')),
+    presses,
+  );
+  assert.is(cluster.vm('server').exit, undefined);
+  await cluster.stop();
+});
+
 test('create: when one machine cannot be made the others are given back, and the error names it', async ({
   parts,
   directory,

@@ -15,6 +15,9 @@ export class FakeMachine
   readonly stats = { vcpus: [], consoleDroppedBytes: 0 };
   state: MachineState = 'created';
   typed = '';
+  /** What pressPowerButton() answers. */
+  hasPowerButton = false;
+  powerButtonUnseen = false;
   private readonly log: (what: string) => void;
 
   constructor(recipe: MachineRecipe, log: (what: string) => void) {
@@ -37,6 +40,10 @@ export class FakeMachine
     if (this.state === 'stopped') return;
     this.state = 'stopped';
     this.log(`stop ${this.recipe.name}`);
+  }
+  pressPowerButton(): boolean {
+    this.log(`press ${this.recipe.name}`);
+    return this.hasPowerButton;
   }
   consoleInput(bytes: Uint8Array): void {
     this.typed += Buffer.from(bytes).toString();

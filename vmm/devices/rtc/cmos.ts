@@ -7,6 +7,9 @@ import type { BusDevice } from '../bus.ts';
 export const CMOS_PORT = 0x70;
 export const CMOS_PORTS = 2;
 
+/** Where firmware keeps the century, as the FADT says. */
+export const CMOS_CENTURY = 0x32;
+
 const Register = {
   SECONDS: 0,
   MINUTES: 2,
@@ -18,7 +21,7 @@ const Register = {
   A: 10,
   B: 11,
   D: 13,
-  CENTURY: 0x32,
+  CENTURY: CMOS_CENTURY,
 } as const;
 /** 32.768 kHz, 1024 Hz, no update in progress. */
 const REGISTER_A = 0x26;
