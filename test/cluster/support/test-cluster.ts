@@ -3,12 +3,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
 import { ControlClient } from '../../../cli/api/client.ts';
+import type { SnapshotLine } from '../../../cli/api/snapshot-routes.ts';
 import type { BenchReport } from '../../../cli/cluster/bench-report.ts';
 import type { ClusterStats, ClusterStatus } from '../../../cli/cluster/status.ts';
 import type { CounterName } from '../../../net/counters.ts';
+import type { SnapshotReport } from '../../../snapshot/image/report.ts';
 import { TsvmmCommand, tsvmmProgram } from '../../cli/command.ts';
 import type { TestHome } from '../../cli/home.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
+import type { LoggedLine, ReportHistory } from './report-history.ts';
 
 const LOOK_MS = 50;
 
@@ -26,10 +29,17 @@ export class TestCluster {
     { namespace }: { namespace?: NetworkNamespace } = {},
   ): Promise<TestCluster> {
     const words = [...tsvmmProgram, 'run', '-d', file];
-    const command = new TsvmmCommand(namespace === undefined ? words : namespace.words(words), {
-      TSVMM_HOME: home.path,
-    });
-    const { code, stdout, stderr } = await command.ended;
+    return TestCluster.of(home, namespace === undefined ? words : namespace.words(words));
+  }
+
+  /** `tsvmm restore -d SNAPSHOT --name NAME`. */
+  static restore(home: TestHome, snapshot: string, name: string): Promise<TestCluster> {
+    return TestCluster.of(home, [...tsvmmProgram, 'restore', '-d', snapshot, '--name', name]);
+  }
+
+  /** What `words` leave running in the background, whose name they print. */
+  private static async of(home: TestHome, words: readonly string[]): Promise<TestCluster> {
+    const { code, stdout, stderr } = await new TsvmmCommand(words, { TSVMM_HOME: home.path }).ended;
     assert.is(code, 0, stderr);
     const name = stdout.trim();
     const control = new ControlClient({ cluster: name, directory: join(home.path, 'run', name) });
@@ -56,6 +66,27 @@ export class TestCluster {
       if (condition(stats)) return stats;
       await sleep(LOOK_MS);
     }
+  }
+
+  /** Takes a snapshot as `tsvmm snap` does, without the time that its process takes to start. */
+  async snapshot(
+    options: Readonly<Record<string, unknown>> = {},
+    signal?: AbortSignal,
+  ): Promise<SnapshotReport> {
+    const request = { method: 'POST', path: '/v1/snapshots', body: options, signal } as const;
+    for await (const line of this.control.stream<SnapshotLine>(request)) {
+      if ('report' in line) return line.report as SnapshotReport;
+    }
+    throw new Error('the stream of a snapshot ended without a report');
+  }
+
+  /** Keeps what the guests report, from the first line on, until `signal` aborts. */
+  followReports(history: ReportHistory, signal: AbortSignal): Promise<void> {
+    const request = { method: 'GET', path: '/v1/logs', query: { follow: true }, signal } as const;
+    const follow = async () => {
+      for await (const line of this.control.stream<LoggedLine>(request)) history.take(line);
+    };
+    return follow();
   }
 
   /** `tsvmm stop`; afterwards its process and its run directory are gone. */
