@@ -4,6 +4,8 @@ import { setTimeout } from 'node:timers/promises';
 import { TsvmmError } from '../vmm/errors.ts';
 import { IoThread } from '../vmm/io/io-thread.ts';
 import type { Machine } from '../vmm/machine.ts';
+import { PreCopyAttempt } from './baseline/pre-copy.ts';
+import { StopCopyAttempt } from './baseline/stop-copy.ts';
 import type { VmSnapshotter as ClusterSnapshotter, SaveProgress } from './cluster/interfaces.ts';
 import type { SaveReport } from './cluster/protocol.ts';
 import { digestLayer } from './disk/layer-digest.ts';
@@ -12,6 +14,8 @@ import type { ManifestVm } from './image/manifest.ts';
 import type { SnapshotFolder } from './image/store.ts';
 import type { SaveResult } from './saver/saver.ts';
 import type { SaverMessage } from './saver/saver-thread.ts';
+import type { FreezableDisk } from './transient/transient.ts';
+import type { VmAttempt } from './vm-attempt.ts';
 import { VmSnapshotter } from './vm-snapshotter.ts';
 
 const PROGRESS_INTERVAL_MS = 50;
@@ -32,7 +36,7 @@ interface SavedDisk {
 interface Attempt {
   readonly epoch: number;
   readonly image: SnapshotFolder;
-  readonly snapshotter: VmSnapshotter;
+  readonly snapshotter: VmAttempt;
   readonly frozen: Map<string, FrozenDisk>;
 }
 
@@ -45,6 +49,8 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
   private attempt: Attempt | undefined;
   /** Settles when the last prepare() has, in whatever way. */
   private preparing: Promise<void> = Promise.resolve();
+  /** Epochs that are given up while they are prepared. */
+  private readonly unwanted = new Set<number>();
 
   /** `ports` are its NICs, as "vm/nic". */
   constructor(machine: Machine, ports: readonly string[], disks: readonly SnapshotDisk[]) {
@@ -60,19 +66,26 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
   }
 
   private async prepareAttempt(epoch: number, image: SnapshotFolder): Promise<void> {
-    this.saver ??= new IoThread(import.meta.url, './saver/saver-thread');
     await Promise.all(this.disks.map(disk => disk.prepare()));
     const frozen = new Map<string, FrozenDisk>();
     const freezable = this.disks.map(disk => ({ freeze: () => void frozen.set(disk.name, disk.freeze()) }));
-    const { cow } = image.options;
-    const snapshotter = await VmSnapshotter.prepare(
-      this.machine,
-      { cow },
-      image.writer,
-      this.saver,
-      freezable,
-    );
+    const snapshotter = await this.begin(epoch, image, freezable);
     this.attempt = { epoch, image, snapshotter, frozen };
+  }
+
+  private async begin(
+    epoch: number,
+    { options, writer, standstill }: SnapshotFolder,
+    disks: readonly FreezableDisk[],
+  ): Promise<VmAttempt> {
+    const { machine } = this;
+    const { method, cow } = options;
+    if (method === 'pre-copy') {
+      return PreCopyAttempt.prepare(machine, writer, disks, () => !this.unwanted.has(epoch));
+    }
+    this.saver ??= new IoThread(import.meta.url, './saver/saver-thread');
+    const snapshotter = await VmSnapshotter.prepare(machine, { cow }, writer, this.saver, disks);
+    return method === 'stop-copy' ? new StopCopyAttempt(snapshotter, standstill) : snapshotter;
   }
 
   async cut(epoch: number, cross: () => void) {
@@ -96,7 +109,9 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
 
   async abort(epoch: number): Promise<void> {
     // An attempt that is still being prepared can be ended when it is there.
+    this.unwanted.add(epoch);
     await this.preparing;
+    this.unwanted.delete(epoch);
     if (this.attempt?.epoch !== epoch) return;
     const { snapshotter, frozen } = this.attempt;
     this.attempt = undefined;

@@ -16,7 +16,10 @@ const testRoot = import.meta.dirname;
 const longRun_s = Math.max(
   ...['TSVMM_FUZZ_SECONDS', 'TSVMM_TEST_SECONDS'].map(name => Number(process.env[name] ?? 0)),
 );
-const FILE_TIMEOUT_MS = 300_000 + 3 * 1000 * longRun_s;
+const SNAPSHOT_S = 20;
+const snapshots_s =
+  SNAPSHOT_S * Number(process.env.TSVMM_CLUSTER_SNAPSHOTS ?? process.env.TSVMM_CLUSTER_RESTORES ?? 0);
+const FILE_TIMEOUT_MS = 300_000 + 3 * 1000 * (longRun_s + snapshots_s);
 
 interface Outcome {
   passed: number;

@@ -106,43 +106,18 @@ export class ClusterSnapshots {
     const options = { method, cow, filter };
     this.store.expect(name, options);
     this.listener = listener;
-    const timeline = await this.aroundPause(method, () =>
-      this.driver.snapshot({
-        name,
-        mode: filter,
-        timeout_us: request.timeout_s * 1e6,
-        ...(signal === undefined ? {} : { signal }),
-      }),
-    );
+    const timeline = await this.driver.snapshot({
+      name,
+      mode: filter,
+      timeout_us: request.timeout_s * 1e6,
+      ...(signal === undefined ? {} : { signal }),
+    });
     return snapshotReport(`${this.cluster.config.name}/${name}`, join(this.folder, name), options, timeline);
   }
 
   /** Before the machines end. */
   async close(): Promise<void> {
     await Promise.all(this.snapshotters.map(snapshotter => snapshotter.close()));
-  }
-
-  /** Stop-and-copy, for comparison: nothing runs from before the first cut until all is saved. */
-  private async aroundPause<Result>(
-    method: SnapshotOptions['method'],
-    work: () => Promise<Result>,
-  ): Promise<Result> {
-    if (method === 'pre-copy') {
-      throw new TsvmmError(
-        'TSVMM_E_USAGE',
-        'pre-copy is measured by tsvmm bench, it makes no cluster snapshots',
-        {
-          hint: 'use --method hotsnap or stop-copy',
-        },
-      );
-    }
-    if (method === 'hotsnap' || this.cluster.state === 'paused') return work();
-    await this.cluster.pause();
-    try {
-      return await work();
-    } finally {
-      this.cluster.resume();
-    }
   }
 
   private async nextName(): Promise<string> {

@@ -44,6 +44,8 @@ export interface SaveReport {
   readonly fallbacks: number;
   readonly memory_bytes: number;
   readonly disk_bytes: number;
+  /** When the VM ran again, if that was not at the end of its cut: some methods let it stand still while it is saved. */
+  readonly resumed_us?: number;
 }
 
 /** What the filter did during one attempt, by receiver. */

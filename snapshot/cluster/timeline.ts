@@ -16,7 +16,7 @@ export interface VmTimeline extends FrameCounts {
   readonly kick_us: number;
   readonly state_us: number;
   readonly arm_us: number;
-  readonly saved: SaveReport;
+  readonly saved: Omit<SaveReport, 'resumed_us'>;
 }
 
 /** One snapshot from request to publication, as plain data: for the manifest, `snap --format json` and the picture. */
@@ -111,6 +111,7 @@ export class TimelineBuilder {
     if (ready_us === undefined || cut === undefined || saved === undefined || saved_us === undefined) {
       throw incomplete(`VM "${name}"`);
     }
+    const { resumed_us = cut.resumed_us, ...counts } = saved;
     return {
       name,
       ready_us: this.since(ready_us),
@@ -118,14 +119,14 @@ export class TimelineBuilder {
       commanded_us: this.since(notes.commanded_us ?? cut.suspended_us),
       suspended_us: this.since(cut.suspended_us),
       crossed_us: this.since(cut.crossed_us),
-      resumed_us: this.since(cut.resumed_us),
+      resumed_us: this.since(resumed_us),
       saved_us: this.since(saved_us),
-      downtime_us: cut.resumed_us - cut.suspended_us,
+      downtime_us: resumed_us - cut.suspended_us,
       kick_us: cut.kick_us,
       state_us: cut.state_us,
       arm_us: cut.arm_us,
       ...frames,
-      saved,
+      saved: counts,
     };
   }
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { TsvmmError } from '../../vmm/errors.ts';
+import { Standstill } from '../baseline/standstill.ts';
 import type { ChannelState } from '../cluster/channel.ts';
 import { encodeChannel } from '../cluster/channel-file.ts';
 import type { FilterModeName } from '../cluster/filter.ts';
@@ -32,6 +33,8 @@ export class SnapshotFolder implements SnapshotImage {
   private readonly store: StoreOptions;
   private readonly name: string;
   private readonly epoch: number;
+  /** Of the methods that let all VMs stand still until the last one is saved. */
+  readonly standstill = new Standstill();
   private readonly vms: ManifestVm[] = [];
   private channel: FileReference | undefined;
 

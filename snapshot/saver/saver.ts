@@ -73,7 +73,12 @@ export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
     state.waitForWriters(bell, BELL_WAIT_MS);
   }
 
-  const records = writer.records;
+  return resultOf(writer, cow, workingSet);
+}
+
+/** What is known when all chunks are in the file. */
+export function resultOf(writer: ChunkWriter, cow: CopyOnWrite, workingSet: readonly number[]): SaveResult {
+  const { records } = writer;
   return {
     checksums: Array.from(records, record => record?.crc ?? 0),
     zeroChunks: Array.from(records, (record, chunk) => record?.zeroPages === cow.chunkLength(chunk) / 4096),

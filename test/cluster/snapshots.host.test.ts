@@ -20,8 +20,8 @@ import { ReportHistory } from './support/report-history.ts';
 import { TestCluster } from './support/test-cluster.ts';
 
 const test = suite('snapshots');
-const SNAPSHOTS = Number(process.env.TSVMM_CLUSTER_SNAPSHOTS ?? 4);
-const RESTORES = Number(process.env.TSVMM_CLUSTER_RESTORES ?? 2);
+const SNAPSHOTS = Number(process.env.TSVMM_CLUSTER_SNAPSHOTS ?? 3);
+const RESTORES = Number(process.env.TSVMM_CLUSTER_RESTORES ?? 1);
 const STAT_MS = 50;
 /** Between two snapshots, to see the cluster undisturbed. */
 const REST_MS = 300;

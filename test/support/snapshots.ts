@@ -86,7 +86,7 @@ export class SnapshotRig {
   }
 }
 
-const emptyTimeline = (name: string, epoch: number): SnapshotTimeline => ({
+export const emptyTimeline = (name: string, epoch: number): SnapshotTimeline => ({
   name,
   epoch,
   mode: 'off',

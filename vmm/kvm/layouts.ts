@@ -9,6 +9,12 @@ export const kvmUserspaceMemoryRegion = struct('kvm_userspace_memory_region', {
   userspace_addr: usize,
 });
 
+export const kvmDirtyLog = struct('kvm_dirty_log', {
+  slot: u32,
+  padding1: u32,
+  dirty_bitmap: usize,
+});
+
 export const kvmRegs = struct('kvm_regs', {
   rax: u64,
   rbx: u64,

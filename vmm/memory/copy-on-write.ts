@@ -30,7 +30,8 @@ export class CopyOnWrite implements WriteGuard {
     const { chunkSize } = this.state;
     const last = Math.floor((ramOffset + Math.max(length, 1) - 1) / chunkSize);
     for (let chunk = Math.floor(ramOffset / chunkSize); chunk <= last; chunk++) {
-      this.save(chunk, CowCounter.vmm_write_saves);
+      if (this.state.mechanism === Mechanism.LOG) this.state.noteWritten(chunk);
+      else this.save(chunk, CowCounter.vmm_write_saves);
     }
   }
 

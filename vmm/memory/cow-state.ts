@@ -39,7 +39,8 @@ const SLOT_TAKEN = -1;
 const SLOT_CLOSED = -2;
 const CHUNKS = Word.SLOTS + MAXIMUM_SLOTS;
 
-export const Mechanism = { NONE: 0, MPROTECT: 1, USERFAULTFD: 2 } as const;
+/** LOG protects nothing: it notes what the VMM writes, for those who save memory before the cut. */
+export const Mechanism = { NONE: 0, MPROTECT: 1, USERFAULTFD: 2, LOG: 3 } as const;
 export type Mechanism = (typeof Mechanism)[keyof typeof Mechanism];
 
 /** Who saved chunks, and what went less well. Names as in the JSON of `snap`. */
@@ -142,6 +143,11 @@ export class CowState {
 
   isReleased(chunk: number): boolean {
     return Atomics.load(this.words, CHUNKS + chunk) === this.stamp(Phase.RELEASED);
+  }
+
+  /** With LOG: somebody is about to write the chunk. isReleased() tells of it until the next epoch. */
+  noteWritten(chunk: number): void {
+    Atomics.store(this.words, CHUNKS + chunk, this.stamp(Phase.RELEASED));
   }
 
   /** Takes a chunk for the active saver; false when a writer has it already. */

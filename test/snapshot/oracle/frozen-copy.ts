@@ -48,7 +48,7 @@ export class FrozenCopy {
     this.copy.free();
   }
 
-  private checkMemory(folder: string): void {
+  checkMemory(folder: string): void {
     const image = readFileSync(join(folder, 'vms', this.machine.config.name, 'memory.img'));
     const expected = bytesAt(this.copy.address, this.copy.length);
     assert.is(image.length, expected.length, 'the size of the image');
@@ -61,7 +61,7 @@ export class FrozenCopy {
     throw new Error(`${pages.length} pages differ from the pause: ${pages.slice(0, 20).join(' ')} ...`);
   }
 
-  private checkState({ machine, transient }: VmSnapshotter): void {
+  checkState({ machine, transient }: Pick<VmSnapshotter, 'machine' | 'transient'>): void {
     const json = encodeVmState(
       machine.slabs,
       transient.capture,
