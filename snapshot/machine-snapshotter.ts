@@ -8,6 +8,7 @@ import { PreCopyAttempt } from './baseline/pre-copy.ts';
 import { StopCopyAttempt } from './baseline/stop-copy.ts';
 import type { VmSnapshotter as ClusterSnapshotter, SaveProgress } from './cluster/interfaces.ts';
 import type { SaveReport } from './cluster/protocol.ts';
+import { CopyPools } from './cow/copy-pool.ts';
 import { digestLayer } from './disk/layer-digest.ts';
 import { type FrozenDisk, shareLayers } from './disk/share-layers.ts';
 import type { ManifestVm } from './image/manifest.ts';
@@ -40,12 +41,13 @@ interface Attempt {
   readonly frozen: Map<string, FrozenDisk>;
 }
 
-/** One machine's part in cluster snapshots, one after another. Its saver thread starts with the first. */
+/** One machine's part in cluster snapshots, one after another. Its saver thread and its buffers stay for the next. */
 export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
   private readonly machine: Machine;
   private readonly ports: readonly string[];
   private readonly disks: readonly SnapshotDisk[];
   private saver: IoThread<SaverMessage, SaveResult> | undefined;
+  private readonly pools = new CopyPools();
   private attempt: Attempt | undefined;
   /** Settles when the last prepare() has, in whatever way. */
   private preparing: Promise<void> = Promise.resolve();
@@ -84,7 +86,7 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
       return PreCopyAttempt.prepare(machine, writer, disks, () => !this.unwanted.has(epoch));
     }
     this.saver ??= new IoThread(import.meta.url, './saver/saver-thread');
-    const snapshotter = await VmSnapshotter.prepare(machine, { cow }, writer, this.saver, disks);
+    const snapshotter = await VmSnapshotter.prepare(machine, { cow }, writer, this.saver, this.pools, disks);
     return method === 'stop-copy' ? new StopCopyAttempt(snapshotter, standstill) : snapshotter;
   }
 
@@ -126,6 +128,7 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
     if (this.attempt !== undefined) await this.abort(this.attempt.epoch);
     await this.saver?.stop();
     this.saver = undefined;
+    this.pools.close();
   }
 
   private saveDisks(image: SnapshotFolder, frozen: ReadonlyMap<string, FrozenDisk>): Promise<SavedDisk[]> {

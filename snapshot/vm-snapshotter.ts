@@ -3,8 +3,9 @@ import type { DevicePlug } from '../vmm/devices/plug.ts';
 import { TsvmmError } from '../vmm/errors.ts';
 import type { IoThread } from '../vmm/io/io-thread.ts';
 import type { Machine } from '../vmm/machine.ts';
-import { HUGE_PAGE_SIZE, MIB, PAGE_SIZE } from '../vmm/memory/address.ts';
-import { allocateCopyPool, type CopyPool } from './cow/copy-pool.ts';
+import { HUGE_PAGE_SIZE, type Hva, PAGE_SIZE } from '../vmm/memory/address.ts';
+import { EagerPages } from '../vmm/memory/eager-pages.ts';
+import type { CopyPool, CopyPools } from './cow/copy-pool.ts';
 import type { CowMechanism, CowMechanismName } from './cow/mechanism.ts';
 import { mprotectMechanism } from './cow/mprotect.ts';
 import { userfaultfdMechanism } from './cow/userfaultfd.ts';
@@ -33,8 +34,8 @@ export interface VmSaveReport {
   readonly memory_bytes: number;
 }
 
-/** Copy buffers that the kernel zeroes before the pause: the first burst of copies. More would take longer than it saves. */
-const TOUCHED_BYTES = 64 * MIB;
+/** So long at most a snapshot waits before its pause for the kernel to zero copy buffers; what is not, writers wait for. */
+const TOUCH_LIMIT_MS = 250;
 
 const mechanisms = { mprotect: mprotectMechanism, userfaultfd: userfaultfdMechanism };
 
@@ -43,6 +44,7 @@ export class VmSnapshotter {
   readonly machine: Machine;
   readonly transient: TransientSnapshot;
   private readonly mechanism: CowMechanism;
+  private readonly pools: CopyPools;
   private readonly pool: CopyPool;
   private readonly writer: SnapshotWriter;
   private readonly saver: IoThread<SaverMessage, SaveResult>;
@@ -59,6 +61,7 @@ export class VmSnapshotter {
     mechanism: CowMechanism,
     writer: SnapshotWriter,
     saver: IoThread<SaverMessage, SaveResult>,
+    pools: CopyPools,
     pool: CopyPool,
     disks: readonly FreezableDisk[],
   ) {
@@ -66,31 +69,31 @@ export class VmSnapshotter {
     this.mechanism = mechanism;
     this.writer = writer;
     this.saver = saver;
+    this.pools = pools;
     this.pool = pool;
     this.memoryFd = writer.openMemory(machine.config.name, machine.ram.length);
     this.transient = new TransientSnapshot(machine, mechanism, pool, disks);
   }
 
-  /** All that can be done before the pause: files, buffers, threads. */
+  /** All that can be done before the pause: files, buffers, threads. `pools` keeps the buffers for the next snapshot. */
   static async prepare(
     machine: Machine,
     options: VmSnapshotOptions,
     writer: SnapshotWriter,
     saver: IoThread<SaverMessage, SaveResult>,
+    pools: CopyPools,
     disks: readonly FreezableDisk[] = [],
   ): Promise<VmSnapshotter> {
     const chunkSize = options.chunkSize ?? HUGE_PAGE_SIZE;
     const mechanism = mechanisms[options.cow](machine);
     await mechanism.prepare(chunkSize);
-    let pool: CopyPool | undefined;
     try {
-      pool = allocateCopyPool(machine.ram.length, chunkSize);
-      const touched = Math.min(pool.slotCount * chunkSize, TOUCHED_BYTES);
-      await saver.request({ touch: { address: pool.address, length: touched, step: HUGE_PAGE_SIZE } });
-      return new VmSnapshotter(machine, mechanism, writer, saver, pool, disks);
+      const pool = pools.take(machine.ram.length, chunkSize);
+      await touchAhead(pool, saver);
+      return new VmSnapshotter(machine, mechanism, writer, saver, pools, pool, disks);
     } catch (error) {
       await mechanism.close();
-      pool?.free();
+      pools.giveBack();
       throw error;
     }
   }
@@ -162,7 +165,7 @@ export class VmSnapshotter {
 
   private async release(): Promise<void> {
     await this.mechanism.close();
-    this.pool.free();
+    this.pools.giveBack();
   }
 
   private report(saved: SaveResult): VmSaveReport {
@@ -171,7 +174,7 @@ export class VmSnapshotter {
     return {
       pages_total: this.machine.ram.length / PAGE_SIZE,
       pages_zero: saved.pages_zero,
-      pages_eager: counters.chunks_eager * pagesPerChunk,
+      pages_eager: counters.pages_eager + counters.chunks_eager * pagesPerChunk,
       pages_active: counters.chunks_active * pagesPerChunk,
       cow_faults: counters.cow_faults,
       vmm_write_saves: counters.vmm_write_saves,
@@ -179,4 +182,13 @@ export class VmSnapshotter {
       memory_bytes: saved.bytesWritten,
     };
   }
+}
+
+/** In the order in which they will be used. */
+async function touchAhead(pool: CopyPool, saver: IoThread<SaverMessage, SaveResult>): Promise<void> {
+  const { address, eagerAddress, slotCount, chunkSize } = pool;
+  const touch = (from: Hva, length: number) =>
+    saver.request({ touch: { address: from, length, step: HUGE_PAGE_SIZE, limit_ms: TOUCH_LIMIT_MS } });
+  await touch(eagerAddress, EagerPages.BYTES);
+  await touch(address, slotCount * chunkSize);
 }

@@ -67,7 +67,7 @@ export class PreCopyAttempt implements VmAttempt {
     this.held = new HeldMachine(machine);
     this.writer = writer;
     this.memoryFd = writer.openMemory(machine.config.name, machine.ram.length);
-    const pool = { address: hva(0), chunkSize: CHUNK_BYTES, slotCount: 0, free: () => {} };
+    const pool = { address: hva(0), chunkSize: CHUNK_BYTES, slotCount: 0, eagerAddress: hva(0) };
     this.transient = new TransientSnapshot(machine, this.mechanism(), pool, disks);
   }
 

@@ -11,7 +11,15 @@ export type SaverMessage =
   /** Waits until what was written to this file descriptor is on the disk. */
   | { readonly sync: number }
   /** Touches memory ahead of its use, so that a guest that waits for a copy does not wait for the kernel to zero it. */
-  | { readonly touch: { readonly address: Hva; readonly length: number; readonly step: number } };
+  | { readonly touch: TouchRequest };
+
+interface TouchRequest {
+  readonly address: Hva;
+  readonly length: number;
+  readonly step: number;
+  /** When this time is over, the rest stays as it is. */
+  readonly limit_ms: number;
+}
 
 serveIoThread<SaverMessage>(() => message => {
   if ('save' in message) return saveMemory(message.save);
@@ -19,7 +27,12 @@ serveIoThread<SaverMessage>(() => message => {
     checked(fdatasync(message.sync), 'fdatasync of memory.img');
     return undefined;
   }
-  const { address, length, step } = message.touch;
-  for (let offset = 0; offset < length; offset += step) memset(hvaOffset(address, offset), 0, 1);
+  touch(message.touch);
   return undefined;
 });
+
+function touch({ address, length, step, limit_ms }: TouchRequest): void {
+  const deadline = performance.now() + limit_ms;
+  for (let offset = 0; offset < length && performance.now() < deadline; offset += step)
+    memset(hvaOffset(address, offset), 0, 1);
+}

@@ -1,6 +1,8 @@
 import { TsvmmError } from '../../vmm/errors.ts';
+import { PAGE_SIZE } from '../../vmm/memory/address.ts';
 import { CopyOnWrite } from '../../vmm/memory/copy-on-write.ts';
 import { CowCounter, type CowState } from '../../vmm/memory/cow-state.ts';
+import { allocateNative } from '../../vmm/memory/native.ts';
 import type { RamDescriptor } from '../../vmm/memory/ram.ts';
 import { ChunkWriter } from './chunk-writer.ts';
 
@@ -50,19 +52,41 @@ export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
     }
   }
 
-  const { chunkCount } = cow;
-  for (let chunk = 0; chunk < chunkCount; chunk++) {
+  function saveChunk(chunk: number): void {
     requireArmed(state);
     writeCopies();
-    if (!state.claimForSave(chunk)) continue;
+    if (!state.claimForSave(chunk)) return;
     touched[chunk] = 1;
     writer.write(chunk, cow.chunkAddress(chunk), cow.chunkLength(chunk), false);
     // Taken away by a writer meanwhile: what was written may be torn, and its copy will be written over it.
-    if (!state.finishSave(chunk)) continue;
+    if (!state.finishSave(chunk)) return;
+    release(chunk);
+  }
+
+  function release(chunk: number): void {
     cow.unprotect(chunk);
     state.count(CowCounter.chunks_active, 1);
     state.release(chunk);
   }
+
+  /** As a writer would, and before anybody has to: of these chunks some pages have gone on already. */
+  function saveEagerChunks(): void {
+    const { eagerPages } = state;
+    if (eagerPages.count === 0) return;
+    const copy = allocateNative(chunkSize, { huge: true });
+    for (let i = 0; i < eagerPages.count; i++) {
+      const chunk = Math.floor((eagerPages.page(i) * PAGE_SIZE) / chunkSize);
+      if (!state.claimForSave(chunk) || !state.finishSave(chunk)) continue;
+      cow.copy(chunk, copy.address);
+      release(chunk);
+      writer.write(chunk, copy.address, cow.chunkLength(chunk), false);
+    }
+    copy.free();
+  }
+
+  saveEagerChunks();
+  const { chunkCount } = cow;
+  for (let chunk = 0; chunk < chunkCount; chunk++) saveChunk(chunk);
   for (;;) {
     requireArmed(state);
     const { bell } = state;

@@ -1,13 +1,16 @@
+import { availableParallelism } from 'node:os';
 import { TsvmmError } from '../../vmm/errors.ts';
 import type { Machine } from '../../vmm/machine.ts';
-import { CowCounter } from '../../vmm/memory/cow-state.ts';
+import { PAGE_SIZE } from '../../vmm/memory/address.ts';
 import { ramOffsetOf } from '../../vmm/memory/layout.ts';
 import { VcpuState } from '../../vmm/vcpu/control-block.ts';
 import { monotonic_us } from '../../vmm/vcpu/monotonic.ts';
+import { VcpuSlab } from '../../vmm/vcpu/slab.ts';
 import type { CopyPool } from '../cow/copy-pool.ts';
 import type { CowMechanism } from '../cow/mechanism.ts';
+import { unmapGuest } from '../cow/unmap-guest.ts';
 import { VmCapture } from './capture.ts';
-import { EagerSet } from './eager-set.ts';
+import { PageRuns } from './page-runs.ts';
 
 /** A disk, as the pause needs it: constant time, everything that takes longer was prepared before. */
 export interface FreezableDisk {
@@ -36,6 +39,7 @@ export interface TransientReport {
 }
 
 const VCPU_TIMEOUT_MS = 5_000;
+const REHEARSAL_LIMIT_MS = 2;
 const STOPPED = (1 << VcpuState.STOPPED) | (1 << VcpuState.CAPTURED);
 const CAPTURED = 1 << VcpuState.CAPTURED;
 const ENDED = 1 << VcpuState.ENDED;
@@ -55,7 +59,9 @@ export class TransientSnapshot {
   private readonly mechanism: CowMechanism;
   private readonly pool: CopyPool;
   private readonly disks: readonly FreezableDisk[];
-  private readonly eagerSet: EagerSet;
+  private readonly eagerRuns: PageRuns;
+  private readonly saveRun = (firstPage: number, pageCount: number): void =>
+    this.machine.cow.saveEagerly(firstPage, pageCount);
   private step: Step = 'idle';
   /** For tests: called when all is frozen, before anything runs again. */
   whileFrozen: (() => void) | undefined;
@@ -71,7 +77,9 @@ export class TransientSnapshot {
     this.pool = pool;
     this.disks = disks;
     this.capture = new VmCapture(machine);
-    this.eagerSet = new EagerSet(machine);
+    this.eagerRuns = new PageRuns(machine.slabs.length * VcpuSlab.MAXIMUM_EAGER_PAGES);
+    const spins = machine.threads.length < availableParallelism();
+    for (const { control } of machine.threads) control.spins = spins;
   }
 
   /**
@@ -82,12 +90,27 @@ export class TransientSnapshot {
    */
   take(cross: () => void = () => {}): TransientReport {
     const wasRunning = this.machine.state === 'running';
+    if (wasRunning) this.rehearse();
     try {
       return this.pause(wasRunning, cross);
     } catch (error) {
       this.undo(wasRunning);
       throw error;
     }
+  }
+
+  /**
+   * What was not used since the last snapshot is slow: code that is not compiled, caches and translations that hold other
+   * things by now. So the vCPUs go through it once, each for itself, while everything runs.
+   */
+  private rehearse(): void {
+    const { threads, ram } = this.machine;
+    for (const thread of threads) thread.rehearse();
+    this.capture.captureDevices();
+    this.capture.captureChips();
+    const deadline = performance.now() + REHEARSAL_LIMIT_MS;
+    while (threads.some(({ control }) => control.rehearsalIsDue) && performance.now() < deadline);
+    unmapGuest(ram);
   }
 
   private pause(wasRunning: boolean, cross: () => void): TransientReport {
@@ -184,11 +207,13 @@ export class TransientSnapshot {
     }
   }
 
+  /** What the vCPUs' threads have found while they were captured. */
   private saveEagerly(): void {
-    const { chunkSize } = this.pool;
-    const { cow } = this.machine;
-    this.eagerSet.forEach(page => {
-      cow.save(Math.floor(ramOffsetOf(page) / chunkSize), CowCounter.chunks_eager);
-    });
+    const { eagerRuns } = this;
+    eagerRuns.clear();
+    for (const slab of this.machine.slabs)
+      for (let i = 0; i < slab.eagerPageCount; i++)
+        eagerRuns.add(Math.floor(ramOffsetOf(slab.eagerPage(i)) / PAGE_SIZE));
+    eagerRuns.forEach(this.pool.chunkSize / PAGE_SIZE, this.saveRun);
   }
 }

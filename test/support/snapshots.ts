@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SnapshotTimeline } from '../../snapshot/cluster/timeline.ts';
+import { CopyPools } from '../../snapshot/cow/copy-pool.ts';
 import { SnapshotReader } from '../../snapshot/image/reader.ts';
 import { SnapshotFolder } from '../../snapshot/image/store.ts';
 import { loadEagerly } from '../../snapshot/restore/eager.ts';
@@ -38,6 +39,7 @@ export class SnapshotRig {
     import.meta.url,
     '../../snapshot/saver/saver-thread',
   );
+  readonly pools = new CopyPools();
   private epoch = 0;
 
   constructor(folder = temporaryFolder(MEMORY_FOLDER)) {
@@ -59,7 +61,7 @@ export class SnapshotRig {
     });
     let snapshotter: VmSnapshotter | undefined;
     try {
-      snapshotter = await VmSnapshotter.prepare(machine, options, image.writer, this.saver);
+      snapshotter = await VmSnapshotter.prepare(machine, options, image.writer, this.saver, this.pools);
       await hooks.prepared?.(snapshotter);
       const { transient } = snapshotter;
       transient.whileFrozen = () => hooks.frozen?.(snapshotter as VmSnapshotter);
@@ -83,6 +85,7 @@ export class SnapshotRig {
 
   async stop(): Promise<void> {
     await this.saver.stop();
+    this.pools.close();
   }
 }
 

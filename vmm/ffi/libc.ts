@@ -11,7 +11,7 @@ import { backend } from './index.ts';
 
 const { EINTR } = errno;
 
-export const PROT = { NONE: 0, READ: 1, WRITE: 2 } as const;
+export const PROT = { NONE: 0, READ: 1, WRITE: 2, EXEC: 4 } as const;
 export const MAP = {
   SHARED: 1,
   PRIVATE: 2,
@@ -20,7 +20,7 @@ export const MAP = {
   NORESERVE: 0x4000,
   POPULATE: 0x8000,
 } as const;
-export const MADV = { DONTNEED: 4, HUGEPAGE: 14, NOHUGEPAGE: 15, POPULATE_READ: 22 } as const;
+export const MADV = { DONTNEED: 4, FREE: 8, HUGEPAGE: 14, NOHUGEPAGE: 15, POPULATE_READ: 22 } as const;
 export const O = { RDWR: 2, CLOEXEC: 0o2000000, NONBLOCK: 0o4000 } as const;
 export const EFD = { CLOEXEC: O.CLOEXEC, NONBLOCK: O.NONBLOCK } as const;
 export const RWF = { NOWAIT: 8 } as const;

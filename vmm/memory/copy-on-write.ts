@@ -1,6 +1,6 @@
 import { checked } from '../ffi/errno.ts';
 import { memcpy, mprotect, PROT } from '../ffi/libc.ts';
-import { type Hva, hvaOffset } from './address.ts';
+import { type Hva, hvaOffset, PAGE_SIZE } from './address.ts';
 import { CowCounter, CowState, Mechanism } from './cow-state.ts';
 import { UserFaultFd } from './userfaultfd.ts';
 import type { WriteGuard } from './write-guard.ts';
@@ -50,7 +50,7 @@ export class CopyOnWrite implements WriteGuard {
       state.release(chunk);
       return false;
     }
-    memcpy(state.slotAddress(slot), this.chunkAddress(chunk), this.chunkLength(chunk));
+    this.copy(chunk, state.slotAddress(slot));
     // Published before the release, so that the saver cannot find everything released and miss this copy.
     state.publishSlot(slot, chunk);
     this.unprotect(chunk);
@@ -59,6 +59,38 @@ export class CopyOnWrite implements WriteGuard {
     state.countStall(Math.round((performance.now() - started) * 1000));
     state.release(chunk);
     return true;
+  }
+
+  /**
+   * In the pause: takes care that pages of one chunk can be written when the VM goes on, without a fault that somebody
+   * must answer. Copies these pages alone, if the chunk is larger; the rest of it stays protected.
+   */
+  saveEagerly(firstPage: number, pageCount: number): void {
+    const { state } = this;
+    const { eagerPages, chunkSize } = state;
+    const chunk = Math.floor((firstPage * PAGE_SIZE) / chunkSize);
+    if (!state.armed || state.isReleased(chunk)) return;
+    if (chunkSize === PAGE_SIZE || !eagerPages.hasRoomFor(pageCount)) {
+      this.save(chunk, CowCounter.chunks_eager);
+      return;
+    }
+    const offset = firstPage * PAGE_SIZE;
+    const length = pageCount * PAGE_SIZE;
+    memcpy(state.eagerAddress(eagerPages.add(firstPage, pageCount)), hvaOffset(this.address, offset), length);
+    this.unprotectRange(offset, length);
+    state.count(CowCounter.pages_eager, pageCount);
+  }
+
+  /** Copies a chunk as it was at the cut. The caller has claimed it. */
+  copy(chunk: number, to: Hva): void {
+    const { state } = this;
+    const { eagerPages } = state;
+    const length = this.chunkLength(chunk);
+    memcpy(to, this.chunkAddress(chunk), length);
+    const first = (chunk * state.chunkSize) / PAGE_SIZE;
+    const end = first + length / PAGE_SIZE;
+    for (let i = eagerPages.next(0, first, end); i >= 0; i = eagerPages.next(i + 1, first, end))
+      memcpy(hvaOffset(to, (eagerPages.page(i) - first) * PAGE_SIZE), state.eagerAddress(i), PAGE_SIZE);
   }
 
   unprotect(chunk: number): void {

@@ -1,4 +1,5 @@
 import { HUGE_PAGE_SIZE, type Hva, hva, PAGE_SIZE } from './address.ts';
+import { EagerPages } from './eager-pages.ts';
 
 /**
  * The shared words of copy-on-write: which chunks of RAM are still write-protected, and the buffers that hold copies
@@ -37,7 +38,8 @@ export const MAXIMUM_SLOTS = 4096;
 const SLOT_FREE = 0;
 const SLOT_TAKEN = -1;
 const SLOT_CLOSED = -2;
-const CHUNKS = Word.SLOTS + MAXIMUM_SLOTS;
+const EAGER_PAGES = Word.SLOTS + MAXIMUM_SLOTS;
+const CHUNKS = EAGER_PAGES + EagerPages.WORDS;
 
 /** LOG protects nothing: it notes what the VMM writes, for those who save memory before the cut. */
 export const Mechanism = { NONE: 0, MPROTECT: 1, USERFAULTFD: 2, LOG: 3 } as const;
@@ -48,13 +50,15 @@ export const CowCounter = {
   cow_faults: 0,
   vmm_write_saves: 1,
   chunks_eager: 2,
-  chunks_active: 3,
-  chunks_stolen: 4,
-  fallbacks: 5,
-  buffer_waits: 6,
+  /** Pages copied in the pause without the rest of their chunk (see EagerPages). */
+  pages_eager: 3,
+  chunks_active: 4,
+  chunks_stolen: 5,
+  fallbacks: 6,
+  buffer_waits: 7,
   /** Longest and summed time a writer spent on one chunk, in microseconds. */
-  stall_us_max: 7,
-  stall_us_sum: 8,
+  stall_us_max: 8,
+  stall_us_sum: 9,
 } as const;
 export type CowCounter = (typeof CowCounter)[keyof typeof CowCounter];
 
@@ -62,13 +66,15 @@ export interface ArmOptions {
   readonly mechanism: Mechanism;
   readonly chunkSize: number;
   readonly userfaultFd?: number;
-  /** Buffers of chunkSize bytes each, at most MAXIMUM_SLOTS. */
+  /** Buffers of chunkSize bytes each, at most MAXIMUM_SLOTS, and after them EagerPages.BYTES. */
   readonly poolAddress: Hva;
   readonly slotCount: number;
 }
 
 export class CowState {
   readonly buffer: SharedArrayBuffer;
+  /** Pages of chunks that are still protected, which themselves are not. */
+  readonly eagerPages: EagerPages;
   private readonly words: Int32Array;
 
   /** Room for the smallest chunks, single pages; the pages of the table that larger chunks leave untouched cost nothing. */
@@ -79,6 +85,7 @@ export class CowState {
   constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer;
     this.words = new Int32Array(buffer);
+    this.eagerPages = new EagerPages(buffer, EAGER_PAGES * 4);
   }
 
   get armed(): boolean {
@@ -109,6 +116,11 @@ export class CowState {
     return hva(pool + slot * this.chunkSize);
   }
 
+  /** Where the copy of the eager page with number `index` lies. */
+  eagerAddress(index: number): Hva {
+    return hva(this.slotAddress(this.slotCount) + index * PAGE_SIZE);
+  }
+
   /** Begins an epoch: from here on every chunk is protected. No thread may be writing RAM. */
   arm(options: ArmOptions, chunkCount: number): void {
     const { words } = this;
@@ -121,6 +133,7 @@ export class CowState {
     words.fill(0, Word.COUNTERS, Word.COUNTERS + 16);
     words.fill(SLOT_FREE, Word.SLOTS, Word.SLOTS + MAXIMUM_SLOTS);
     words[Word.SLOT_TICKETS] = 0;
+    this.eagerPages.clear();
     words[Word.EPOCH] = this.epoch + 1;
     Atomics.store(words, Word.REMAINING, chunkCount);
     Atomics.store(words, Word.ARMED, 1);

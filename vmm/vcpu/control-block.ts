@@ -10,6 +10,11 @@ const Word = {
   EXITS_MMIO: 4,
   INTERRUPTIONS: 5,
   COALESCED: 6,
+  /** Rehearsals that control has asked for, and that the vCPU's thread has made. */
+  REHEARSALS_WANTED: 7,
+  REHEARSALS_MADE: 8,
+  /** 1: both sides may look before they sleep. Written by control. */
+  SPINS: 9,
   COUNT: 16,
 } as const;
 
@@ -22,8 +27,8 @@ export const VcpuState = { STARTING: 0, PARKED: 1, RUNNING: 2, ENDED: 3, STOPPED
 export type VcpuState = (typeof VcpuState)[keyof typeof VcpuState];
 
 const TIMES = 4;
-/** Looks at the state before sleeping: some tens of microseconds, about what a kick takes. */
-const SPINS = 2000;
+/** In the pause of a snapshot both sides look for so long before they sleep: to be woken takes longer than most waits. */
+const SPIN_MS = 1;
 
 export interface VcpuCounters {
   readonly pioExits: number;
@@ -62,6 +67,15 @@ export class VcpuControlBlock {
     while (this.request === request) Atomics.wait(this.words, Word.REQUEST, request);
   }
 
+  /** As sleepWhileRequestIs(), for the pause of a snapshot. */
+  waitWhileRequestIs(request: VcpuRequest): void {
+    if (this.spins) {
+      const deadline = performance.now() + SPIN_MS;
+      while (performance.now() < deadline) if (this.request !== request) return;
+    }
+    this.sleepWhileRequestIs(request);
+  }
+
   get state(): VcpuState {
     return Atomics.load(this.words, Word.STATE) as VcpuState;
   }
@@ -84,8 +98,11 @@ export class VcpuControlBlock {
    * where a turn of the event loop would cost more than the wait. False after `timeout_ms`.
    */
   waitForState(wanted: number, timeout_ms: number): boolean {
-    for (let spins = 0; spins < SPINS; spins++) if (((1 << this.state) & wanted) !== 0) return true;
-    const deadline = performance.now() + timeout_ms;
+    const begin = performance.now();
+    const spinEnd = this.spins ? begin + SPIN_MS : begin;
+    do if (((1 << this.state) & wanted) !== 0) return true;
+    while (performance.now() < spinEnd);
+    const deadline = begin + timeout_ms;
     for (let state = this.state; ((1 << state) & wanted) === 0; state = this.state) {
       if (performance.now() > deadline) return false;
       Atomics.wait(this.words, Word.STATE, state, 10);
@@ -119,6 +136,25 @@ export class VcpuControlBlock {
   }
   set thread(id: number) {
     Atomics.store(this.words, Word.THREAD, id);
+  }
+
+  /** Whether it is worth while to look: only where everybody who is waited for has a processor meanwhile. */
+  get spins(): boolean {
+    return Atomics.load(this.words, Word.SPINS) === 1;
+  }
+  set spins(spins: boolean) {
+    Atomics.store(this.words, Word.SPINS, spins ? 1 : 0);
+  }
+
+  /** Asks for a capture in passing, for nothing but practice; the vCPU must be kicked. For the control thread. */
+  wantRehearsal(): void {
+    Atomics.add(this.words, Word.REHEARSALS_WANTED, 1);
+  }
+  get rehearsalIsDue(): boolean {
+    return this.words[Word.REHEARSALS_WANTED] !== Atomics.load(this.words, Word.REHEARSALS_MADE);
+  }
+  countRehearsal(): void {
+    Atomics.store(this.words, Word.REHEARSALS_MADE, Atomics.load(this.words, Word.REHEARSALS_WANTED));
   }
 
   countPio(): void {

@@ -8,6 +8,7 @@ import { type Gpa, gpa, hvaOffset } from '../memory/address.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { CoalescedRing } from './coalesced-ring.ts';
 import { type VcpuControlBlock, VcpuRequest, VcpuState } from './control-block.ts';
+import { EagerSet } from './eager-set.ts';
 import { exitError } from './exit-error.ts';
 import type { FaultResolver } from './fault-resolver.ts';
 import { monotonic_us } from './monotonic.ts';
@@ -28,6 +29,7 @@ export class RunLoop {
   private readonly shared: DataView;
   private readonly ring: CoalescedRing;
   private readonly slab: VcpuSlab;
+  private readonly eagerSet: EagerSet;
   private readonly faults: FaultResolver;
   private poweredOff = false;
 
@@ -40,6 +42,7 @@ export class RunLoop {
     faults: FaultResolver,
   ) {
     this.slab = slab;
+    this.eagerSet = new EagerSet(memory, slab);
     this.faults = faults;
     this.vcpu = vcpu;
     this.control = control;
@@ -75,10 +78,15 @@ export class RunLoop {
     const { control } = this;
     control.stopped_us = monotonic_us();
     control.state = VcpuState.STOPPED;
-    this.slab.capture(this.vcpu);
+    this.captureState();
     control.captured_us = monotonic_us();
     control.state = VcpuState.CAPTURED;
-    control.sleepWhileRequestIs(VcpuRequest.SNAPSHOT);
+    control.waitWhileRequestIs(VcpuRequest.SNAPSHOT);
+  }
+
+  private captureState(): void {
+    this.slab.capture(this.vcpu);
+    this.eagerSet.collect();
   }
 
   private runUntilRequest(): void {
@@ -92,12 +100,20 @@ export class RunLoop {
         // Cleared before the request is read: a kick after this point makes the next KVM_RUN return at once.
         vcpu.immediateExit = false;
         control.countInterruption();
+        if (control.rehearsalIsDue) this.rehearse();
         if (control.request === VcpuRequest.SNAPSHOT) this.snapshotPause();
         if (control.request !== VcpuRequest.RUN) return;
       } else if (result !== -EFAULT || !this.faults.resolve()) {
         throw exitError(vcpu, this.memory, result);
       }
     }
+  }
+
+  /** Unless it has become serious meanwhile. */
+  private rehearse(): void {
+    const { control } = this;
+    if (control.request === VcpuRequest.RUN) this.captureState();
+    control.countRehearsal();
   }
 
   private snapshotPause(): void {

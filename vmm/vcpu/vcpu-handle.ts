@@ -67,6 +67,15 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
     this.kick();
   }
 
+  /**
+   * Has the vCPU's thread do what it will do for a snapshot, and go on: code and data that were not used for long are then
+   * at hand in the pause. rehearsalIsDue of the control block tells when it has.
+   */
+  rehearse(): void {
+    this.control.wantRehearsal();
+    this.kick();
+  }
+
   /** Makes KVM_RUN return, now or when it is next entered. */
   kick(): void {
     if (this.vcpu === undefined) return;

@@ -147,7 +147,7 @@ function costTable(all: Summaries): BenchTable {
       show(metrics.lost_ms, 1, 0),
       show(metrics.guest_gap_us, 1000, 1),
       show(metrics.stall_us_max, 1000),
-      show(metrics.chunks_eager, 1, 0),
+      show(metrics.pages_eager, 1, 0),
       show(metrics.cow_faults, 1, 0),
       show(metrics.fallbacks, 1, 0),
       show(metrics.written_mib, 1, 0),

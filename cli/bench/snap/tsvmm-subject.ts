@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { CopyPools } from '../../../snapshot/cow/copy-pool.ts';
 import type { CowMechanismName } from '../../../snapshot/cow/mechanism.ts';
 import { SnapshotReader } from '../../../snapshot/image/reader.ts';
 import { SnapshotWriter } from '../../../snapshot/image/writer.ts';
@@ -37,6 +38,7 @@ export class TsvmmSubject {
   private readonly options: GuestOptions;
   private readonly folder: string;
   private readonly saver: IoThread<SaverMessage, SaveResult>;
+  private readonly pools = new CopyPools();
   private machine: Machine | undefined;
   private count = 0;
 
@@ -102,6 +104,7 @@ export class TsvmmSubject {
   async close(): Promise<void> {
     await this.machine?.stop();
     await this.saver.stop();
+    this.pools.close();
     this.kvm.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -116,7 +119,7 @@ export class TsvmmSubject {
     this.count++;
     const requested = performance.now();
     const writer = new SnapshotWriter(this.path(this.count));
-    const snapshotter = await VmSnapshotter.prepare(machine, { cow }, writer, this.saver);
+    const snapshotter = await VmSnapshotter.prepare(machine, { cow }, writer, this.saver, this.pools);
     const prepared = performance.now();
     if (paused) await machine.pause();
     const cut = snapshotter.cut();
@@ -141,7 +144,7 @@ export class TsvmmSubject {
       durable_ms: complete - requested,
       lost_ms: (this.log.missing(requested, paused ? resumed : snapshotter.written_ms, rate) * 1000) / rate,
       guest_gap_us: this.log.longestGap_us(requested, snapshotter.written_ms),
-      chunks_eager: counters.chunks_eager,
+      pages_eager: report.pages_eager,
       cow_faults: report.cow_faults,
       fallbacks: report.fallbacks,
       stall_us_max: counters.stall_us_max,

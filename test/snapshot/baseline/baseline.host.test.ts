@@ -42,7 +42,7 @@ function newImage(method: Method): { image: SnapshotFolder; folder: string } {
 
 async function begin(method: Method, machine: Machine, image: SnapshotFolder): Promise<Begun> {
   if (method === 'pre-copy') return PreCopyAttempt.prepare(machine, image.writer, [], () => true);
-  const inner = await VmSnapshotter.prepare(machine, { cow: 'mprotect' }, image.writer, rig.saver);
+  const inner = await VmSnapshotter.prepare(machine, { cow: 'mprotect' }, image.writer, rig.saver, rig.pools);
   return Object.assign(new StopCopyAttempt(inner, new Standstill()), { transient: inner.transient });
 }
 

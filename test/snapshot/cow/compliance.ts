@@ -2,7 +2,7 @@
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
-import { allocateCopyPool, type CopyPool } from '../../../snapshot/cow/copy-pool.ts';
+import { type CopyPool, CopyPools } from '../../../snapshot/cow/copy-pool.ts';
 import type { CowMechanism, ProtectedRam } from '../../../snapshot/cow/mechanism.ts';
 import type { SaveResult } from '../../../snapshot/saver/saver.ts';
 import type { SaverMessage } from '../../../snapshot/saver/saver-thread.ts';
@@ -31,6 +31,7 @@ class Rig {
   readonly cow: CopyOnWrite;
   readonly memory: GuestMemory;
   readonly mechanism: CowMechanism;
+  private readonly pools = new CopyPools();
   private readonly pool: CopyPool;
   private readonly saver = new IoThread<SaverMessage, SaveResult>(
     import.meta.url,
@@ -41,7 +42,7 @@ class Rig {
     this.ram = allocateRam(RAM_BYTES, { hugePages });
     this.cow = new CopyOnWrite(this.ram.cow, this.ram.address, this.ram.length);
     this.memory = new GuestMemory(this.ram);
-    this.pool = allocateCopyPool(RAM_BYTES, chunkSize);
+    this.pool = this.pools.take(RAM_BYTES, chunkSize);
     this.mechanism = create(this);
     for (let page = 0; page < UNTOUCHED; page += PAGE_SIZE) this.memory.writeU32(gpa(page), page + 1);
   }
@@ -99,7 +100,7 @@ class Rig {
   async stop(): Promise<void> {
     await this.mechanism.close();
     await this.saver.stop();
-    this.pool.free();
+    this.pools.close();
     this.ram.free();
   }
 }
@@ -141,6 +142,14 @@ export function mechanismCompliance(
     }
   }
 
+  for (const chunkSize of chunkSizes) {
+    promise(
+      `pages saved eagerly are writable at once, and saved as they were: chunks of ${chunkSize / KIB} KiB`,
+      rig => eagerPages(rig, tellsKernel),
+      { chunkSize },
+    );
+  }
+
   promise('a second arm() protects everything again', async rig => {
     for (let turn = 0; turn < 3; turn++) await saveIsAsArmed(rig);
   });
@@ -173,6 +182,8 @@ export function mechanismCompliance(
 async function saveIsAsArmed(rig: Rig): Promise<void> {
   const before = rig.content();
   rig.arm();
+  // At least this one before the saver, however busy the machine is.
+  rig.memory.writeU32(gpa(RAM_BYTES - PAGE_SIZE + 8), 0);
   const saving = rig.save();
   // Every third page, from the end, so that the saver is met halfway: touched and untouched memory alike.
   for (let offset = RAM_BYTES - PAGE_SIZE; offset >= 0; offset -= 3 * PAGE_SIZE) {
@@ -204,4 +215,21 @@ async function unseenWrite(rig: Rig, tellsKernel: boolean): Promise<void> {
   assert.ok(Buffer.from(image.buffer).equals(before), 'the image is what was there');
   if (tellsKernel) assert.ok(rig.cow.state.counters.cow_faults > 0);
   for (const place of places) assert.is(rig.memory.readU8(gpa(place)), 0xee);
+}
+
+async function eagerPages(rig: Rig, tellsKernel: boolean): Promise<void> {
+  const before = rig.content();
+  // Two that the saver will come upon, and two whose chunks a writer takes before.
+  const pages = [3, 700, 1030, UNTOUCHED / PAGE_SIZE + 5];
+  rig.arm();
+  for (const page of pages) rig.cow.saveEagerly(page, 1);
+  rig.cow.saveEagerly(pages[0] as number, 1);
+  for (const page of pages) assert.is(rig.writeByKernel(page * PAGE_SIZE + 16), 0, `page ${page}`);
+  const beside = ((pages[0] as number) + 1) * PAGE_SIZE;
+  if (!tellsKernel) assert.is(rig.writeByKernel(beside), -errno.EFAULT);
+  for (const page of pages.slice(2)) rig.memory.writeU32(gpa(page * PAGE_SIZE + 2048), 1);
+  const image = await rig.save();
+  rig.mechanism.disarm();
+  assert.ok(Buffer.from(image.buffer).equals(before), 'the image is what was there');
+  for (const page of pages) assert.is(rig.memory.readU8(gpa(page * PAGE_SIZE + 16)), 0xee);
 }

@@ -33,12 +33,14 @@ export class LinearTable {
   private readonly baseAt: number;
   private readonly limitAt: number;
   private readonly hasWideLimit: boolean;
+  private readonly selectorAt: number | undefined;
 
   /** A view of the struct kvm_segment or kvm_dtable at `offset` of struct kvm_sregs. */
-  constructor(offset: number, layout: typeof kvmSegment | typeof kvmDtable) {
+  constructor(offset: number, layout: typeof kvmSegment | typeof kvmDtable, { nullMeansNone = false } = {}) {
     this.baseAt = offset + layout.offsets.base;
     this.limitAt = offset + layout.offsets.limit;
     this.hasWideLimit = layout === kvmSegment;
+    this.selectorAt = nullMeansNone ? offset + kvmSegment.offsets.selector : undefined;
   }
 
   load(sregs: DataView): void {
@@ -47,6 +49,7 @@ export class LinearTable {
     this.limit = this.hasWideLimit
       ? sregs.getUint32(this.limitAt, true)
       : sregs.getUint16(this.limitAt, true);
+    if (this.selectorAt !== undefined && (sregs.getUint16(this.selectorAt, true) & ~3) === 0) this.limit = 0;
   }
 }
 
@@ -56,7 +59,8 @@ export class VcpuContext {
   readonly cpu: CpuContext = createCpuContext();
   readonly gdt = new LinearTable(at.gdt, kvmDtable);
   readonly idt = new LinearTable(at.idt, kvmDtable);
-  readonly ldt = new LinearTable(at.ldt, kvmSegment);
+  /** None while its selector is null, whatever limit it has (SDM vol. 2, LLDT; after a reset that is 64 KiB). */
+  readonly ldt = new LinearTable(at.ldt, kvmSegment, { nullMeansNone: true });
   readonly tss = new LinearTable(at.tr, kvmSegment);
   /** The TSS has the 16-bit form of the 80286. */
   narrowTss = false;
