@@ -13,7 +13,7 @@ export const limits = {
   disks: 8,
   vcpus: 64,
   memory_bytes: { minimum: 8 * MIB, maximum: 1024 * GIB, multiple: 2 * MIB },
-  disk_bytes: { minimum: 4096, maximum: 64 * 1024 * GIB, multiple: 4096 },
+  disk_bytes: { minimum: 4096, maximum: 16 * 1024 * GIB, multiple: 4096 },
   args: 64,
   /** Of the distribution, in an image; their names are part of a file's. */
   packages: 16,

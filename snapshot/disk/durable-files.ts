@@ -63,8 +63,10 @@ async function withFile<Result>(
 /** What the host's file system said, as TSVMM_E_DISK; errors of ours stay as they are. */
 export function diskError(what: string, cause: unknown): TsvmmError {
   if (cause instanceof TsvmmError) return cause;
-  return new TsvmmError('TSVMM_E_DISK', `${what}: ${(cause as NodeJS.ErrnoException).code ?? cause}`, {
-    hint: 'look at the space, the permissions and the health of the host disk',
-    cause,
-  });
+  const { code } = cause as NodeJS.ErrnoException;
+  const hint =
+    code === 'EFBIG'
+      ? "make the disk smaller, or put $TSVMM_HOME on a file system that has files of that size (ext4's end at 16 TiB)"
+      : 'look at the space, the permissions and the health of the host disk';
+  return new TsvmmError('TSVMM_E_DISK', `${what}: ${code ?? cause}`, { hint, cause });
 }

@@ -1,11 +1,15 @@
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { ClusterStats } from '../../cli/cluster/status.ts';
 import { TestHome } from '../cli/home.ts';
 import { lacksKvm } from '../support/bench-image.ts';
 import { testUnless } from '../support.ts';
-import { reportOf, TestCluster } from './support/test-cluster.ts';
+import { opsOf, reportOf, TestCluster } from './support/test-cluster.ts';
 
 const test = suite('disk');
 let home: TestHome;
@@ -14,6 +18,8 @@ test.before(async () => {
 });
 test.after(async () => home?.remove());
 const hostTest = (name: string, body: () => Promise<void>) => testUnless(lacksKvm(), test, name, body);
+
+const lacksMount = () => (process.getuid?.() === 0 ? undefined : 'needs root, to mount a small file system');
 
 const file = (workload: string, disk: string) =>
   home.write(
@@ -65,5 +71,55 @@ hostTest('a disk with a base: the guest writes, and the base stays as it was', a
   await work('disk, op=mixed, flush=64', '{ base: base.img }', { reads: 200, writes: 200, flushes: 3 });
   assert.is(digest(base), before);
 });
+
+/** A file system with so little space that the guests' disks do not fit, where clusters keep their disks. */
+async function withoutSpace(body: () => Promise<void>): Promise<void> {
+  const directory = join(home.path, 'run');
+  mkdirSync(directory, { recursive: true });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', directory]);
+  try {
+    await body();
+  } finally {
+    execFileSync('umount', ['--lazy', directory]);
+  }
+}
+
+testUnless(
+  lacksKvm() ?? lacksMount(),
+  test,
+  "the host's disk is full: the guest hears of it, its VM and the others live on",
+  () =>
+    withoutSpace(async () => {
+      const path = home.write(
+        'full.yaml',
+        `name: full
+defaults: { memory: 64MiB }
+vms:
+  writer: { args: [disk, size=64MiB, bs=64K], disks: [{ size: 64MiB }] }
+  other: { args: [cpu] }
+`,
+      );
+      const cluster = await TestCluster.start(home, path);
+      const counter = (stats: ClusterStats, vm: string, name: string) =>
+        (stats.disks[`${vm}/disk0`] as Record<string, number> | undefined)?.[name] ?? 0;
+      // The bench guest gives up when a request fails; the device's counters are as they were then.
+      let stats = await cluster.stats;
+      while (stats.vms.find(({ name }) => name === 'writer')?.state === 'running') {
+        await sleep(50);
+        stats = await cluster.stats;
+      }
+      assert.ok(counter(stats, 'writer', 'error_count') > 0);
+      assert.ok(counter(stats, 'writer', 'write_count') > 0);
+      const log = readFileSync(join(home.path, 'run/full/writer.log'), 'utf8');
+      assert.match(log, /"fatal","why":"disk: a request of type 1 for block \d+ failed with status 1"/);
+      const before = opsOf(stats, 'other', 'cpu');
+      while (opsOf(stats, 'other', 'cpu') <= before) {
+        assert.is(stats.vms.find(({ name }) => name === 'other')?.state, 'running');
+        await sleep(50);
+        stats = await cluster.stats;
+      }
+      await cluster.stop();
+    }),
+);
 
 test.run();

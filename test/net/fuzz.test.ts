@@ -14,7 +14,7 @@ import type { FakeNic } from './support/fake-nic.ts';
 import { FakeSwitch } from './support/fake-switch.ts';
 import { HonestFlow } from './support/honest.ts';
 
-const SECONDS = Number(process.env.TSVMM_FUZZ_SECONDS ?? 4);
+const SECONDS = Number(process.env.TSVMM_FUZZ_SECONDS ?? 12);
 const SEED = Number(process.env.TSVMM_FUZZ_SEED ?? 20_240_601);
 const MAP_FIXED_NOREPLACE = 0x100000;
 const CANARY = 0xa5;

@@ -21,7 +21,7 @@ import { pump } from '../../../support/virtio-driver.ts';
 
 const CAPACITY = MIB;
 const SECTORS = CAPACITY / 512;
-const FUZZ_MS = 1000 * Number(process.env.TSVMM_FUZZ_SECONDS ?? 3);
+const FUZZ_MS = 1000 * Number(process.env.TSVMM_FUZZ_SECONDS ?? 12);
 
 /** Complains about anything outside of the disk or of the guest; waits and fails at random. */
 class SuspiciousBackend extends MemoryBlockBackend {
