@@ -4,8 +4,9 @@
  *
  * | leaf | change | why |
  * | --- | --- | --- |
- * | 1 | APIC id, HYPERVISOR on, TSC_DEADLINE as KVM has it, MONITOR off | identity of the vCPU; mwait would not exit |
- * | 4, 0x8000001d, 0xb, 0x1f | topology: one package, one thread a core | guests must not derive the host's |
+ * | 1 | APIC id and number of processors, HYPERVISOR on, TSC_DEADLINE as KVM has it, MONITOR off | identity of the vCPU; mwait would not exit |
+ * | 4, 0xb, 0x1f, 0x80000001, 0x80000008, 0x8000001d, 0x8000001e | topology: one package, one thread a core | guests must not derive the host's; KVM offers the levels of 0xb and 0x1f empty |
+ * | 0x80000026 | empty | AMD's other topology leaf: 0xb says it all |
  * | 7 | TSX, AMX, PKU, CET shadow stacks, user interrupts off | state that cannot be saved everywhere, or needs a permission of the host process |
  * | 0xa, 0x80000022 | empty | performance counters are not part of a snapshot |
  * | 0xd | AMX, PKRU and supervisor components off | follows from leaf 7 |
@@ -19,6 +20,12 @@
 import type { CpuidEntry } from '../../kvm/kvm.ts';
 import { kvmCpuidEntry2 } from '../../kvm/layouts.ts';
 
+/** In EDX: more than one logical processor in the package. */
+const LEAF1_HTT = 1 << 28;
+/** In ECX of 0x80000001: the logical processors are cores, not threads (AMD). */
+const CORE_MULTIPROCESSING_LEGACY = 1 << 1;
+const TOPOLOGY_LEAVES: readonly number[] = [0xb, 0x1f];
+const SIGNIFICANT_INDEX = 1;
 const Leaf1 = { MONITOR: 1 << 3, TSC_DEADLINE: 1 << 24, HYPERVISOR: 1 << 31 } as const;
 const LEAF7_EBX_HIDDEN = (1 << 4) | (1 << 11) | (1 << 25) | (1 << 2); // HLE, RTM, processor trace, SGX
 const LEAF7_ECX_HIDDEN = (1 << 3) | (1 << 4) | (1 << 5) | (1 << 7) | (1 << 30); // PKU, OSPKE, WAITPKG, SHSTK, SGX_LC
@@ -55,8 +62,11 @@ export interface CpuidOptions {
 
 /** The leaves to be set on one vCPU. The input is not changed. */
 export function guestCpuid(supported: readonly CpuidEntry[], options: CpuidOptions): CpuidEntry[] {
-  const entries = supported.filter(entry => entry.function !== TIMING_LEAF).map(copy);
+  const replaced = [TIMING_LEAF, ...TOPOLOGY_LEAVES];
+  const entries = supported.filter(entry => !replaced.includes(entry.function)).map(copy);
   for (const entry of entries) adjust(entry, options);
+  const topology = TOPOLOGY_LEAVES.filter(leaf => supported.some(entry => entry.function === leaf));
+  entries.push(...topology.flatMap(leaf => topologyLevels(leaf, options)));
   const timing = kvmCpuidEntry2.allocate();
   timing.function = TIMING_LEAF;
   timing.eax = options.tsc_khz;
@@ -76,17 +86,14 @@ function adjust(entry: CpuidEntry, { vcpuId, vcpuCount, tscDeadlineTimer }: Cpui
       entry.ebx = (entry.ebx & 0x0000ffff) | (vcpuCount << 16) | (vcpuId << 24);
       entry.ecx = (entry.ecx & ~Leaf1.MONITOR & ~Leaf1.TSC_DEADLINE) | Leaf1.HYPERVISOR;
       if (tscDeadlineTimer) entry.ecx |= Leaf1.TSC_DEADLINE;
+      entry.edx = vcpuCount > 1 ? entry.edx | LEAF1_HTT : entry.edx & ~LEAF1_HTT;
       return;
     case 0x4:
-      // Bits 31:26 cores a package minus 1, bits 25:14 threads that share the cache minus 1.
-      entry.eax = (entry.eax & 0x00003fff) | (((vcpuCount - 1) & 0x3f) << 26);
+      // Bits 31:26 core ids a package minus 1, bits 25:14 threads that share the cache minus 1.
+      entry.eax = (entry.eax & 0x00003fff) | (((2 ** idBits(vcpuCount) - 1) & 0x3f) << 26);
       return;
     case 0x7:
       adjustExtendedFeatures(entry);
-      return;
-    case 0xb:
-    case 0x1f:
-      adjustTopology(entry, vcpuId, vcpuCount);
       return;
     case 0xd:
       adjustXsave(entry);
@@ -97,6 +104,7 @@ function adjust(entry: CpuidEntry, { vcpuId, vcpuCount, tscDeadlineTimer }: Cpui
     case 0x1d:
     case 0x1e:
     case 0x80000022:
+    case 0x80000026:
       entry.eax = entry.ebx = entry.ecx = entry.edx = 0;
       return;
     case 0x40000000:
@@ -105,9 +113,13 @@ function adjust(entry: CpuidEntry, { vcpuId, vcpuCount, tscDeadlineTimer }: Cpui
     case 0x40000001:
       entry.eax &= KVM_FEATURES_KEPT;
       return;
+    case 0x80000001:
+      if (vcpuCount > 1) entry.ecx |= CORE_MULTIPROCESSING_LEGACY;
+      else entry.ecx &= ~CORE_MULTIPROCESSING_LEGACY;
+      return;
     case 0x80000008:
-      // ECX bits 7:0: cores minus 1 (AMD).
-      entry.ecx = (entry.ecx & ~0xf0ff) | (vcpuCount - 1);
+      // ECX bits 7:0: cores minus 1; bits 15:12: how many bits of the APIC id tell cores apart (AMD).
+      entry.ecx = (entry.ecx & ~0xf0ff) | (vcpuCount - 1) | (idBits(vcpuCount) << 12);
       return;
     case 0x8000001d:
       entry.eax &= ~(0xfff << 14);
@@ -130,16 +142,29 @@ function adjustExtendedFeatures(entry: CpuidEntry): void {
   }
 }
 
-/** Level 0: threads of a core (one); level 1: cores of the package. */
-function adjustTopology(entry: CpuidEntry, vcpuId: number, vcpuCount: number): void {
+/** How many bits of an APIC id number so many processors. */
+const idBits = (vcpuCount: number): number => Math.ceil(Math.log2(vcpuCount));
+
+/** Level 0: threads of a core (one); level 1: cores of the package; level 2: the end. */
+function topologyLevels(leaf: number, { vcpuId, vcpuCount }: CpuidOptions): CpuidEntry[] {
   const SMT = 1;
   const CORE = 2;
-  const idBits = Math.ceil(Math.log2(vcpuCount));
-  entry.eax = entry.index === 0 ? 0 : idBits;
-  entry.ebx = entry.index === 0 ? 1 : vcpuCount;
-  entry.ecx = entry.index | ((entry.index === 0 ? SMT : entry.index === 1 ? CORE : 0) << 8);
-  if (entry.index > 1) entry.eax = entry.ebx = 0;
-  entry.edx = vcpuId;
+  const levels = [
+    { shift: 0, processors: 1, type: SMT },
+    { shift: idBits(vcpuCount), processors: vcpuCount, type: CORE },
+    { shift: 0, processors: 0, type: 0 },
+  ];
+  return levels.map(({ shift, processors, type }, index) => {
+    const entry = kvmCpuidEntry2.allocate();
+    entry.function = leaf;
+    entry.index = index;
+    entry.flags = SIGNIFICANT_INDEX;
+    entry.eax = shift;
+    entry.ebx = processors;
+    entry.ecx = index | (type << 8);
+    entry.edx = vcpuId;
+    return entry;
+  });
 }
 
 function adjustXsave(entry: CpuidEntry): void {

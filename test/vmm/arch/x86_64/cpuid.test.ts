@@ -72,21 +72,37 @@ test('leaf 0xd: only components that a 4 KiB XSAVE area holds, and no supervisor
   for (const component of [2, 5, 6, 7]) assert.is(seen(0xd, component).eax, ALL, `component ${component}`);
 });
 
+/** All levels of a topology leaf, of which KVM offers the first one only. */
+function levels(fn: number, changes: Partial<CpuidOptions> = {}): number[][] {
+  const entries = guestCpuid([leaf(fn, 0)], { ...options, ...changes }).filter(
+    entry => entry.function === fn,
+  );
+  assert.ok(entries.every(({ flags, index }, i) => flags === 1 && index === i));
+  return entries.map(({ eax, ebx, ecx, edx }) => [eax, ebx, ecx, edx]);
+}
+
 test('leaves 0xb and 0x1f: one thread a core, all cores in one package, the vCPU in edx', () => {
   for (const fn of [0xb, 0x1f]) {
-    const threads = seen(fn, 0);
-    assert.equal([threads.eax, threads.ebx, threads.ecx, threads.edx], [0, 1, 0x100, 2]);
-    const cores = seen(fn, 1);
-    assert.equal([cores.eax, cores.ebx, cores.ecx, cores.edx], [2, 4, 0x201, 2]);
-    const end = seen(fn, 2);
-    assert.equal([end.eax, end.ebx, end.ecx >>> 8], [0, 0, 0]);
-    assert.is(seen(fn, 1, { vcpuCount: 5 }).eax, 3, 'five ids take three bits');
-    assert.is(seen(fn, 1, { vcpuCount: 1, vcpuId: 0 }).eax, 0);
+    assert.equal(levels(fn), [
+      [0, 1, 0x100, 2],
+      [2, 4, 0x201, 2],
+      [0, 0, 2, 2],
+    ]);
+    assert.is(levels(fn, { vcpuCount: 5 })[1]?.[0], 3, 'five ids take three bits');
+    assert.is(levels(fn, { vcpuCount: 1, vcpuId: 0 })[1]?.[0], 0);
   }
+  const without = guestCpuid([leaf(1)], options);
+  assert.not.ok(without.some(entry => entry.function === 0xb || entry.function === 0x1f));
+});
+
+test('leaves 1 and 0x80000001: several processors are announced as cores, and one is not', () => {
+  assert.equal([bit(seen(1).edx, 28), bit(seen(0x80000001).ecx, 1)], [1, 1]);
+  const one = { vcpuCount: 1, vcpuId: 0 };
+  assert.equal([bit(seen(1, 0, one).edx, 28), bit(seen(0x80000001, 0, one).ecx, 1)], [0, 0]);
 });
 
 test('performance counters, processor trace, SGX and AMX tiles: empty', () => {
-  for (const fn of [0xa, 0x12, 0x14, 0x1d, 0x1e, 0x80000022]) {
+  for (const fn of [0xa, 0x12, 0x14, 0x1d, 0x1e, 0x80000022, 0x80000026]) {
     const { eax, ebx, ecx, edx } = seen(fn);
     assert.equal([eax, ebx, ecx, edx], [0, 0, 0, 0], `leaf 0x${fn.toString(16)}`);
   }
@@ -114,7 +130,8 @@ test('timing leaf: announced by 0x40000000; TSC and APIC bus in kHz', () => {
 });
 
 test('AMD leaves: number of cores and the id of this one', () => {
-  assert.is(seen(0x80000008).ecx & 0xff, 3);
+  assert.is(seen(0x80000008).ecx & 0xf0ff, 0x2003);
+  assert.is(seen(0x80000008, 0, { vcpuCount: 1, vcpuId: 0 }).ecx & 0xf0ff, 0);
   const { eax, ebx, ecx } = seen(0x8000001e);
   assert.equal([eax, ebx, ecx], [2, 2, 0]);
 });
