@@ -23,7 +23,7 @@ export const snapshotRoutes = (
     input: v.strictObject({
       name: v.optional(snapshotName),
       method: v.optional(v.picklist(['hotsnap', 'stop-copy', 'pre-copy']), 'hotsnap'),
-      cow: v.optional(v.picklist(['mprotect', 'userfaultfd']), 'mprotect'),
+      cow: v.optional(v.picklist(['auto', 'mprotect', 'userfaultfd']), 'auto'),
       filter: v.optional(v.picklist(['hold', 'drop', 'off']), 'hold'),
       timeout_s: v.optional(v.pipe(v.number(), v.minValue(1), v.maxValue(86_400)), 600),
       /** Without, the stream ends at the last cut, and the snapshot is completed behind it. */

@@ -2,10 +2,12 @@ import { join } from 'node:path';
 import { SnapshotDriver } from '../../snapshot/cluster/driver.ts';
 import type { FilterModeName } from '../../snapshot/cluster/filter.ts';
 import type { Clock } from '../../snapshot/cluster/interfaces.ts';
+import { chooseMechanism } from '../../snapshot/cow/choose.ts';
 import { type SnapshotReport, snapshotReport } from '../../snapshot/image/report.ts';
 import { type SnapshotFolder, type SnapshotOptions, SnapshotStore } from '../../snapshot/image/store.ts';
 import { MachineSnapshotter } from '../../snapshot/machine-snapshotter.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
+import { hostKind } from '../../vmm/kvm/host-kind.ts';
 import type { Machine } from '../../vmm/machine.ts';
 import { monotonic_us } from '../../vmm/vcpu/monotonic.ts';
 import { snapshotsDirectory } from '../home/layout.ts';
@@ -23,7 +25,8 @@ export interface SnapshotRequest {
   /** "s1", "s2", ... if left out. */
   readonly name?: string | undefined;
   readonly method: SnapshotOptions['method'];
-  readonly cow: SnapshotOptions['cow'];
+  /** 'auto': what suits host and guests. */
+  readonly cow: SnapshotOptions['cow'] | 'auto';
   readonly filter: FilterModeName;
   readonly timeout_s: number;
 }
@@ -55,12 +58,15 @@ export class ClusterSnapshots {
   private readonly driver: SnapshotDriver<SnapshotFolder>;
   private readonly snapshotters: readonly MachineSnapshotter[];
   private readonly folder: string;
+  /** Some VM runs another kernel than an image of ours. */
+  private readonly hasForeignKernel: boolean;
   private listener: (progress: SnapshotProgress) => void = () => {};
 
   constructor(cluster: RunningCluster, source: ClusterSource, parts: SnapshotParts) {
     const { name } = cluster.config;
     this.cluster = cluster;
     this.folder = join(snapshotsDirectory(), name);
+    this.hasForeignKernel = [...parts.machines.values()].some(({ config }) => config.firmwareTables);
     this.store = new SnapshotStore({ cluster: name, folder: this.folder, configuration: source });
     const vms = [...parts.machines].map(([vm, machine]) => {
       const ports = parts.networks.portsOf(vm);
@@ -101,7 +107,8 @@ export class ClusterSnapshots {
     listener: (progress: SnapshotProgress) => void,
     signal?: AbortSignal,
   ): Promise<SnapshotReport> {
-    const { method, cow, filter } = request;
+    const { method, filter } = request;
+    const cow = request.cow === 'auto' ? chooseMechanism(hostKind(), this.hasForeignKernel) : request.cow;
     const name = request.name ?? (await this.nextName());
     const options = { method, cow, filter };
     this.store.expect(name, options);

@@ -51,6 +51,6 @@ function userfaultfdCheck(): Finding {
   if (isOpen || hasCapability(CAP_SYS_PTRACE)) return pass('allowed');
   return warn(
     'not allowed for this user; "tsvmm snap --cow userfaultfd" will not work',
-    'the default, --cow mprotect, does not need it; or: sudo sysctl vm.unprivileged_userfaultfd=1',
+    '--cow mprotect does not need it (where KVM works in software it suits the bench image only); or: sudo sysctl vm.unprivileged_userfaultfd=1',
   );
 }

@@ -17,9 +17,9 @@ export function define(command: Command): void {
     )
     .addOption(
       command
-        .createOption('--cow <mechanism>', 'how memory is write-protected')
-        .choices(['mprotect', 'userfaultfd'])
-        .default('mprotect'),
+        .createOption('--cow <mechanism>', 'how memory is write-protected; auto: what suits host and guests')
+        .choices(['auto', 'mprotect', 'userfaultfd'])
+        .default('auto'),
     )
     .addOption(
       command
