@@ -27,6 +27,11 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: 'end a cluster',
     load: () => import('./verbs/stop.ts'),
   },
+  balloon: {
+    group: 'Clusters',
+    summary: "change how much memory a VM's guest has",
+    load: () => import('./verbs/balloon.ts'),
+  },
   snap: {
     group: 'Snapshots',
     summary: 'take, list, inspect, verify and remove snapshots',

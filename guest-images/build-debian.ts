@@ -7,8 +7,11 @@ import { KernelModules } from './kernel-modules.ts';
 import type { ImageBuildOptions } from './registry.ts';
 import { requireTools, runTool } from './run-tool.ts';
 
-/** What the initial RAM disk loads: the way to the disk, and the console of a cluster file's `console: virtio`. */
-const EARLY_MODULES = ['virtio_mmio', 'virtio_blk', 'crc32c_generic', 'ext4', 'virtio_console'];
+/** What the initial RAM disk loads: the way to the disk, and devices that are there at once then, without udev. */
+const EARLY_MODULES = [
+  ...['virtio_mmio', 'virtio_blk', 'crc32c_generic', 'ext4'],
+  ...['virtio_net', 'virtio_console', 'virtio_rng', 'virtio_balloon'],
+];
 /** As guests see it; on the host it takes what is in it. */
 const DISK_SIZE = '4G';
 /** Always the same, so that nothing in a guest depends on the build. */

@@ -6,6 +6,7 @@ import type { Machine } from '../vmm/machine.ts';
 import { HUGE_PAGE_SIZE, type Hva, PAGE_SIZE } from '../vmm/memory/address.ts';
 import { EagerPages } from '../vmm/memory/eager-pages.ts';
 import type { CopyPool, CopyPools } from './cow/copy-pool.ts';
+import { holdDiscards } from './cow/hold-discards.ts';
 import type { CowMechanism, CowMechanismName } from './cow/mechanism.ts';
 import { mprotectMechanism } from './cow/mprotect.ts';
 import { userfaultfdMechanism } from './cow/userfaultfd.ts';
@@ -39,6 +40,14 @@ const TOUCH_LIMIT_MS = 250;
 
 const mechanisms = { mprotect: mprotectMechanism, userfaultfd: userfaultfdMechanism };
 
+/** What a snapshot holds from prepare() to its end. */
+interface Held {
+  readonly mechanism: CowMechanism;
+  readonly pools: CopyPools;
+  readonly pool: CopyPool;
+  readonly allowDiscards: () => void;
+}
+
 /** One VM's part in a snapshot: prepare() and save() while it runs, cut() in the pause, abort() at any time. */
 export class VmSnapshotter {
   readonly machine: Machine;
@@ -46,6 +55,7 @@ export class VmSnapshotter {
   private readonly mechanism: CowMechanism;
   private readonly pools: CopyPools;
   private readonly pool: CopyPool;
+  private readonly allowDiscards: () => void;
   private readonly writer: SnapshotWriter;
   private readonly saver: IoThread<SaverMessage, SaveResult>;
   /** The image file of RAM. */
@@ -58,19 +68,18 @@ export class VmSnapshotter {
 
   private constructor(
     machine: Machine,
-    mechanism: CowMechanism,
+    { mechanism, pools, pool, allowDiscards }: Held,
     writer: SnapshotWriter,
     saver: IoThread<SaverMessage, SaveResult>,
-    pools: CopyPools,
-    pool: CopyPool,
     disks: readonly FreezableDisk[],
   ) {
     this.machine = machine;
     this.mechanism = mechanism;
-    this.writer = writer;
-    this.saver = saver;
     this.pools = pools;
     this.pool = pool;
+    this.allowDiscards = allowDiscards;
+    this.writer = writer;
+    this.saver = saver;
     this.memoryFd = writer.openMemory(machine.config.name, machine.ram.length);
     this.transient = new TransientSnapshot(machine, mechanism, pool, disks);
   }
@@ -86,14 +95,16 @@ export class VmSnapshotter {
   ): Promise<VmSnapshotter> {
     const chunkSize = options.chunkSize ?? HUGE_PAGE_SIZE;
     const mechanism = mechanisms[options.cow](machine);
-    await mechanism.prepare(chunkSize);
+    const allowDiscards = holdDiscards(machine);
     try {
+      await mechanism.prepare(chunkSize);
       const pool = pools.take(machine.ram.length, chunkSize);
       await touchAhead(pool, saver);
-      return new VmSnapshotter(machine, mechanism, writer, saver, pools, pool, disks);
+      return new VmSnapshotter(machine, { mechanism, pools, pool, allowDiscards }, writer, saver, disks);
     } catch (error) {
       await mechanism.close();
       pools.giveBack();
+      allowDiscards();
       throw error;
     }
   }
@@ -166,6 +177,7 @@ export class VmSnapshotter {
   private async release(): Promise<void> {
     await this.mechanism.close();
     this.pools.giveBack();
+    this.allowDiscards();
   }
 
   private report(saved: SaveResult): VmSaveReport {

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
+import type { BalloonEnd } from '../../vmm/devices/virtio/balloon/balloon-end.ts';
 import { serializeError, TsvmmError } from '../../vmm/errors.ts';
 import { publish } from '../../vmm/events.ts';
 import type { MachineExit, MachineState, MachineStats } from '../../vmm/machine.ts';
@@ -31,6 +32,7 @@ export class ClusterVm extends EventEmitter<ClusterVmEvents> {
   readonly cluster: string;
   readonly config: ResolvedVm;
   readonly console: VmConsole;
+  readonly balloon: BalloonEnd | undefined;
   /** The last report of each of its workloads, if it is a bench guest. */
   readonly reports = new Map<string, BenchReport>();
   private readonly machine: ClusterMachine;
@@ -40,8 +42,14 @@ export class ClusterVm extends EventEmitter<ClusterVmEvents> {
   private currentExit: VmExit | undefined;
   private stopping = false;
 
-  constructor(cluster: string, config: ResolvedVm, machine: ClusterMachine, logPath: string) {
+  constructor(
+    cluster: string,
+    config: ResolvedVm,
+    { machine, balloon }: { machine: ClusterMachine; balloon?: BalloonEnd | undefined },
+    logPath: string,
+  ) {
     super();
+    this.balloon = balloon;
     this.cluster = cluster;
     this.config = config;
     this.machine = machine;

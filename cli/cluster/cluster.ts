@@ -70,9 +70,11 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
     const createVm = async (vm: ResolvedVm): Promise<ClusterVm> => {
       const boot = bootFiles.get(vm.name) as BootFiles;
       const console = vm.console === 'virtio' ? parts.createConsole() : undefined;
+      const balloon = vm.balloon ? parts.createBalloon() : undefined;
       const devices = [
         parts.createRng(),
         ...(console === undefined ? [] : [console]),
+        ...(balloon === undefined ? [] : [balloon]),
         ...(await disks.createDisks(vm)),
         ...(await networks.createNics(vm)),
       ];
@@ -88,7 +90,8 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
         ...(console === undefined ? {} : { console: console.console }),
       });
       teardown.add(() => machine.stop());
-      return new ClusterVm(config.name, vm, machine, join(logDirectory, `${vm.name}.log`));
+      const logPath = join(logDirectory, `${vm.name}.log`);
+      return new ClusterVm(config.name, vm, { machine, balloon: balloon?.balloon }, logPath);
     };
     // Side by side, since most of it is waiting for threads; but all have settled before anything is undone.
     const settled = await Promise.allSettled(

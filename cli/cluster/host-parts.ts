@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { imageVariantName } from '../../guest-images/variant-name.ts';
 import { DeviceHost } from '../../vmm/devices/device-host.ts';
-import type { ConsolePlug, DevicePlug } from '../../vmm/devices/plug.ts';
+import type { BalloonPlug, ConsolePlug, DevicePlug } from '../../vmm/devices/plug.ts';
 import { Kvm } from '../../vmm/kvm/kvm.ts';
 import { Machine } from '../../vmm/machine.ts';
 import { VcpuHandle } from '../../vmm/vcpu/vcpu-handle.ts';
@@ -78,6 +78,10 @@ export class HostParts implements ClusterParts {
 
   createConsole(): ConsolePlug {
     return this.devices.createConsole();
+  }
+
+  createBalloon(): BalloonPlug {
+    return this.devices.createBalloon();
   }
 
   async openNetworks(cluster: ResolvedCluster): Promise<SnapshotNetworks> {

@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import type { ConsolePlug, DevicePlug } from '../../vmm/devices/plug.ts';
+import type { BalloonPlug, ConsolePlug, DevicePlug } from '../../vmm/devices/plug.ts';
 import type { ConsoleEnd } from '../../vmm/devices/virtio/console/console-end.ts';
 import type { MachineExit, MachineState, MachineStats } from '../../vmm/machine.ts';
 import type { ResolvedCluster, ResolvedDisk, ResolvedVm } from '../config/resolved.ts';
@@ -73,6 +73,7 @@ export interface ClusterParts {
   createMachine(recipe: MachineRecipe): Promise<ClusterMachine>;
   createRng(): DevicePlug;
   createConsole(): ConsolePlug;
+  createBalloon(): BalloonPlug;
   openNetworks(cluster: ResolvedCluster): Promise<ClusterNetworks>;
   openDisks(cluster: ResolvedCluster): Promise<ClusterDisks>;
   /** The files that a VM boots from. Images are built if they are missing. */

@@ -201,10 +201,12 @@ async function serve(
 ): Promise<ControlServer> {
   const { ControlServer } = await import('../api/server.ts');
   const { clusterRoutes } = await import('../api/cluster-routes.ts');
+  const { balloonRoutes } = await import('../api/balloon-routes.ts');
   const { captureRoute } = await import('../api/capture-route.ts');
   const { snapshotRoutes } = await import('../api/snapshot-routes.ts');
   const routes = [
     ...clusterRoutes(cluster, directory.record, () => shutdown.request()),
+    ...balloonRoutes(cluster),
     ...snapshotRoutes(cluster, snapshots),
     captureRoute(cluster, () => parts.networks?.networks),
   ];

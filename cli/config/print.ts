@@ -27,10 +27,11 @@ function networkEntry({ mtu, tap }: ResolvedNetwork): object {
   };
 }
 
-function vmEntry({ guest, console, memory_bytes, vcpus, nets, disks }: ResolvedVm): object {
+function vmEntry({ guest, console, balloon, memory_bytes, vcpus, nets, disks }: ResolvedVm): object {
   return {
     ...guestKeys(guest),
     console,
+    balloon,
     memory: formatSize(memory_bytes),
     vcpus,
     nets: nets.map(nicEntry),

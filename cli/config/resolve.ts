@@ -37,6 +37,7 @@ export function resolveCluster(
       name: vmName,
       guest: resolveGuest(entry, file.defaults, directory, at, report),
       console: entry.console ?? file.defaults.console ?? 'serial',
+      balloon: entry.balloon ?? file.defaults.balloon ?? false,
       memory_bytes: entry.memory ?? file.defaults.memory ?? DEFAULT_MEMORY_BYTES,
       vcpus: entry.vcpus ?? file.defaults.vcpus ?? 1,
       nets: nets.get(vmName) ?? [],

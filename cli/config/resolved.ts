@@ -14,6 +14,8 @@ export interface ResolvedVm {
   readonly guest: ImageGuest | KernelGuest;
   /** 'virtio': there is a console device beside the serial port. */
   readonly console: 'serial' | 'virtio';
+  /** Memory can be taken from the guest while it runs. */
+  readonly balloon: boolean;
   readonly memory_bytes: number;
   readonly vcpus: number;
   readonly nets: readonly ResolvedNic[];

@@ -134,6 +134,7 @@ const machine = {
   initrd: v.optional(path),
   cmdline: v.optional(cmdline),
   console: v.optional(v.picklist(['serial', 'virtio'], 'expected serial or virtio')),
+  balloon: v.optional(v.boolean('expected true or false')),
   memory: v.optional(sizeBetween(limits.memory_bytes)),
   vcpus: v.optional(countBetween(1, limits.vcpus)),
 };

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { listFiles } from '../../guest-images/image-files.ts';
 import { type GuestImage, guestImages, type ImageFiles } from '../../guest-images/registry.ts';
@@ -79,7 +80,7 @@ async function describeImage(store: ImageStore, image: GuestImage, packages: rea
     name: imageVariantName(image.name, packages),
     state: fresh === undefined ? (files === undefined ? 'missing' : 'stale') : 'ready',
     size_bytes: files === undefined ? null : sizeOf(files),
-    built: files === undefined ? null : statSync(files.kernel).mtime.toISOString(),
+    built: files === undefined ? null : statSync(dirname(files.kernel)).mtime.toISOString(),
     path: files?.kernel ?? null,
     files: files ?? null,
     summary: image.summary,

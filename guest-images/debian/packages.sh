@@ -42,8 +42,9 @@ rm -rf "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/* "$root"/usr/share/man
 echo debian >"$root/etc/hostname"
 # The console is the operator's own, and nothing listens on the network: root needs no password.
 chroot "$root" passwd -d root >/dev/null
-for timer in apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all fstrim logrotate; do
-  ln -sf /dev/null "$root/etc/systemd/system/$timer.timer"
+for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
+  logrotate.timer e2scrub_reap.service getty@tty1.service; do
+  ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 wants=$root/etc/systemd/system/multi-user.target.wants
 mkdir -p "$wants"

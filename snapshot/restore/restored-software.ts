@@ -2,6 +2,7 @@ import { closeSync } from 'node:fs';
 import { deserializeError, type SerializedError } from '../../vmm/errors.ts';
 import { IoThread } from '../../vmm/io/io-thread.ts';
 import type { MachineParts, MachineSoftware } from '../../vmm/machine-parts.ts';
+import { CowState } from '../../vmm/memory/cow-state.ts';
 import {
   RegisterMode,
   UserFaultFd,
@@ -48,6 +49,9 @@ export function restoredSoftware(
           await end();
           return undefined;
         }
+        // What is given back would be missing again, which the kernel would ask us for.
+        const cow = new CowState(parts.ram.cow);
+        cow.holdDiscards();
         const done = new SharedArrayBuffer(4);
         const page = {
           source,
@@ -57,7 +61,7 @@ export function restoredSoftware(
         };
         await thread.request({ page, done });
         loadVmState(state, parts);
-        void watch(thread, done, options.onDamage);
+        void watch(thread, done, options.onDamage, () => cow.allowDiscards());
         return async () => {
           await end();
           userfault.close();
@@ -88,9 +92,11 @@ async function watch(
   thread: IoThread<RestoreMessage, unknown>,
   done: SharedArrayBuffer,
   onDamage: RestoreOptions['onDamage'],
+  onLoaded: () => void,
 ): Promise<void> {
   const { value } = Atomics.waitAsync(new Int32Array(done), 0, 0);
   if (typeof value !== 'string') await value;
   const failure = await thread.request('failure').catch(() => undefined);
   if (failure !== undefined) onDamage(deserializeError(failure as SerializedError));
+  else onLoaded();
 }

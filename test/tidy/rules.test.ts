@@ -63,7 +63,7 @@ test('virtio device folders can be opened blind: each has model.ts and handler.t
 });
 
 /** Folders of test/ that stand for no folder of the product. */
-const ownTestFolders = ['cluster', 'support', 'tidy', 'snapshot/oracle', 'net/support'];
+const ownTestFolders = ['cluster', 'linux', 'support', 'tidy', 'snapshot/oracle', 'net/support'];
 
 test('tests mirror the tree: the folder of each test exists in the product', () => {
   const astray = sourceFiles(['test'], ['.test.ts'])

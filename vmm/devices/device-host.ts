@@ -1,7 +1,9 @@
 import { IoThread } from '../io/io-thread.ts';
 import type { RamDescriptor } from '../memory/ram.ts';
-import type { DeviceThreadMessage } from './device-thread.ts';
-import type { ConsolePlug, DevicePlug } from './plug.ts';
+import type { DeviceChange, DeviceThreadMessage } from './device-thread.ts';
+import type { BalloonPlug, ConsolePlug, DevicePlug } from './plug.ts';
+import { BalloonEnd } from './virtio/balloon/balloon-end.ts';
+import { balloonModel } from './virtio/balloon/model.ts';
 import { ConsoleEnd } from './virtio/console/console-end.ts';
 import { consoleModel } from './virtio/console/model.ts';
 import type { VirtioModel } from './virtio/model.ts';
@@ -31,6 +33,17 @@ export class DeviceHost {
       await plug.attach(attachment, ram);
     };
     return { ...plug, attach, console: end };
+  }
+
+  /** A new balloon. */
+  createBalloon(): BalloonPlug {
+    const plug = this.createPlug('balloon', balloonModel, { kind: 'balloon' });
+    const end = new BalloonEnd(balloon => plug.send({ balloon }));
+    const attach = async (attachment: DeviceAttachment, ram: RamDescriptor) => {
+      end.connect(attachment);
+      await plug.attach(attachment, ram);
+    };
+    return { ...plug, attach, balloon: end };
   }
 
   async stop(): Promise<void> {
@@ -78,4 +91,3 @@ export class DeviceHost {
 }
 
 type SmallDevice = Extract<DeviceThreadMessage, { attach: unknown }>['attach'];
-type DeviceChange = Extract<DeviceThreadMessage, { change: unknown }>['change'];

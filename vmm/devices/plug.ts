@@ -1,4 +1,5 @@
 import type { RamDescriptor } from '../memory/ram.ts';
+import type { BalloonEnd } from './virtio/balloon/balloon-end.ts';
 import type { ConsoleEnd } from './virtio/console/console-end.ts';
 import type { VirtioModel } from './virtio/model.ts';
 import type { DeviceAttachment } from './virtio/served-device.ts';
@@ -17,4 +18,9 @@ export interface DevicePlug {
 /** A console device and the end of it that is the host's. */
 export interface ConsolePlug extends DevicePlug {
   readonly console: ConsoleEnd;
+}
+
+/** A balloon and the end of it that is the host's. */
+export interface BalloonPlug extends DevicePlug {
+  readonly balloon: BalloonEnd;
 }

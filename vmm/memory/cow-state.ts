@@ -28,6 +28,8 @@ const Word = {
   SLOT_TICKETS: 9,
   /** Counts published copies: the saver waits for changes. */
   SAVER_BELL: 10,
+  /** Counts those who need RAM to stay mapped as it is. */
+  DISCARD_HOLDS: 11,
   COUNTERS: 16,
   SLOTS: 32,
 } as const;
@@ -119,6 +121,22 @@ export class CowState {
   /** Where the copy of the eager page with number `index` lies. */
   eagerAddress(index: number): Hva {
     return hva(this.slotAddress(this.slotCount) + index * PAGE_SIZE);
+  }
+
+  /** Whether memory may be given back to the host. */
+  get mayDiscard(): boolean {
+    return Atomics.load(this.words, Word.DISCARD_HOLDS) === 0;
+  }
+
+  /**
+   * From here until allowDiscards() no memory is given back to the host. What is being given back at this moment is done
+   * when the lock of the device that does so is free.
+   */
+  holdDiscards(): void {
+    Atomics.add(this.words, Word.DISCARD_HOLDS, 1);
+  }
+  allowDiscards(): void {
+    Atomics.sub(this.words, Word.DISCARD_HOLDS, 1);
   }
 
   /** Begins an epoch: from here on every chunk is protected. No thread may be writing RAM. */

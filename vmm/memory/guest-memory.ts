@@ -1,7 +1,9 @@
 import { TsvmmError } from '../errors.ts';
 import { backend } from '../ffi/index.ts';
-import { GIB, type Gpa, type Hva, hva } from './address.ts';
+import { MADV, madvise } from '../ffi/libc.ts';
+import { alignUp, GIB, type Gpa, HUGE_PAGE_SIZE, type Hva, hva } from './address.ts';
 import { CopyOnWrite } from './copy-on-write.ts';
+import { CowState } from './cow-state.ts';
 import { HOLE_END, HOLE_START } from './layout.ts';
 import type { RamDescriptor } from './ram.ts';
 import type { WriteGuard } from './write-guard.ts';
@@ -20,6 +22,7 @@ export class GuestMemory {
   readonly length: number;
   private readonly address: Hva;
   readonly guard: WriteGuard;
+  private readonly cow: CowState;
   private readonly views: DataView[] = [];
   private readonly windows: Uint8Array[] = [];
   /** The same bytes as 16-bit words, for the atomic accesses that ring indices need. */
@@ -32,6 +35,7 @@ export class GuestMemory {
     this.address = address;
     this.length = length;
     this.guard = guard;
+    this.cow = new CowState(cow);
     for (let offset = 0; offset < length; offset += WINDOW_SIZE) {
       const window = backend.view(hva(address + offset), Math.min(WINDOW_SIZE, length - offset));
       this.views.push(new DataView(window));
@@ -138,6 +142,27 @@ export class GuestMemory {
     const head = Math.min(from.byteLength, WINDOW_SIZE - within);
     this.windowAt(offset).set(head === from.byteLength ? from : from.subarray(0, head), within);
     if (head < from.byteLength) this.windowAt(offset + head).set(from.subarray(head), 0);
+  }
+
+  /** Whether discard() would do anything now. */
+  get mayDiscard(): boolean {
+    return this.cow.mayDiscard;
+  }
+
+  /**
+   * Gives memory back to the host and answers how many bytes; it reads as zeros afterwards. For the guest this is a write
+   * like any other: what a snapshot needs is saved before. Only whole huge pages within the range are given back, so that
+   * RAM stays in huge pages; and none while a snapshot or a lazy restore relies on what is mapped (holdDiscards).
+   */
+  discard(start: Gpa, length: number): number {
+    const offset = this.ramOffset(start, length);
+    const first = alignUp(offset, HUGE_PAGE_SIZE);
+    const end = offset + length - ((offset + length) % HUGE_PAGE_SIZE);
+    if (end <= first || !this.mayDiscard) return 0;
+    const address = hva(this.address + first);
+    this.guard.beforeWrite(first, end - first, address);
+    // Locked memory (EINVAL) stays with the guest, which is no error.
+    return madvise(address, end - first, MADV.DONTNEED) < 0 ? 0 : end - first;
   }
 
   private ramOffset(start: Gpa, length: number): number {

@@ -15,6 +15,10 @@ export interface RamRegion {
 export const ramOffsetOf = (address: Gpa): number =>
   address < HOLE_START ? address : address - (HOLE_END - HOLE_START);
 
+/** The inverse. */
+export const gpaOfRam = (ramOffset: number): Gpa =>
+  gpa(ramOffset < HOLE_START ? ramOffset : ramOffset + (HOLE_END - HOLE_START));
+
 /** Where `length` bytes of RAM appear in the guest: below the hole, and the rest above it. */
 export function ramRegions(length: number): RamRegion[] {
   const low: RamRegion = { start: gpa(0), length: Math.min(length, HOLE_START), ramOffset: 0 };

@@ -3,6 +3,7 @@ import type { ClusterMachine, ClusterParts, MachineRecipe } from '../../../cli/c
 import { parseCluster } from '../../../cli/config/load.ts';
 import type { ResolvedCluster } from '../../../cli/config/resolved.ts';
 import type { DevicePlug } from '../../../vmm/devices/plug.ts';
+import { BalloonEnd } from '../../../vmm/devices/virtio/balloon/balloon-end.ts';
 import { ConsoleEnd } from '../../../vmm/devices/virtio/console/console-end.ts';
 import type { MachineExit, MachineState } from '../../../vmm/machine.ts';
 
@@ -80,6 +81,7 @@ export class FakeParts implements ClusterParts {
     return machine;
   }
   createRng = () => plug('rng');
+  createBalloon = () => ({ ...plug('balloon'), balloon: new BalloonEnd(() => {}) });
   createConsole = () => ({ ...plug('console'), console: new ConsoleEnd(() => {}) });
   async openNetworks() {
     this.log.push('open networks');

@@ -15,6 +15,7 @@ import { CowCounter } from '../../../vmm/memory/cow-state.ts';
 import { GuestMemory } from '../../../vmm/memory/guest-memory.ts';
 import { bytesAt } from '../../../vmm/memory/native.ts';
 import { allocateRam, type Ram } from '../../../vmm/memory/ram.ts';
+import { sameBytes } from '../../support/same-bytes.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 import { type Suite, testUnless } from '../../support.ts';
 
@@ -149,6 +150,34 @@ export function mechanismCompliance(
       { chunkSize },
     );
   }
+
+  promise('memory given back while it is protected is saved before, and reads as zeros after', async rig => {
+    const before = rig.content();
+    rig.arm();
+    const at = 2 * HUGE_PAGE_SIZE;
+    assert.is(rig.memory.discard(gpa(at - PAGE_SIZE), HUGE_PAGE_SIZE + 2 * PAGE_SIZE), HUGE_PAGE_SIZE);
+    assert.is(rig.memory.readU32(gpa(at)), 0);
+    assert.is(rig.memory.readU32(gpa(at - PAGE_SIZE)), at - PAGE_SIZE + 1, 'the rest of the range stays');
+    rig.memory.writeU32(gpa(at), 5);
+    sameBytes(await rig.save(), before);
+    rig.mechanism.disarm();
+    assert.is(rig.memory.readU32(gpa(at)), 5);
+  });
+
+  promise(
+    'memory given back before it is protected is protected as the rest, and is huge again',
+    async rig => {
+      await rig.mechanism.close();
+      const huge = rig.hugeBytes();
+      assert.is(rig.memory.discard(gpa(0), UNTOUCHED), UNTOUCHED);
+      assert.is(rig.hugeBytes(), 0);
+      for (let at = 0; at < UNTOUCHED; at += PAGE_SIZE) rig.memory.writeU32(gpa(at), 7);
+      assert.is(rig.hugeBytes(), huge);
+      rig.memory.discard(gpa(0), HUGE_PAGE_SIZE);
+      await rig.mechanism.prepare(HUGE_PAGE_SIZE);
+      await saveIsAsArmed(rig);
+    },
+  );
 
   promise('a second arm() protects everything again', async rig => {
     for (let turn = 0; turn < 3; turn++) await saveIsAsArmed(rig);

@@ -1,0 +1,142 @@
+/**
+ * Debian guests with their stock kernel: they boot to login, and programs that nobody here wrote do not notice snapshots
+ * and restores. On real hardware this takes a few minutes, on an emulated processor half an hour:
+ *
+ *   tsvmm image build debian --packages iperf3,redis-server
+ *   npx tsx test/linux/debian.host.test.ts
+ *
+ * TSVMM_LINUX_SNAPSHOTS (5): under file work. TSVMM_LINUX_REQUESTS (20000): of redis-benchmark. TSVMM_LINUX_PATIENCE
+ * (300): seconds until something counts as hanging. TSVMM_LINUX_VCPUS (1).
+ */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { testUnless } from '../support.ts';
+import { lacksDebian, PACKAGES } from './support/debian-image.ts';
+import { LinuxHome, type SnapReport } from './support/linux-cluster.ts';
+import type { LinuxConsole } from './support/linux-console.ts';
+import {
+  fileTurns,
+  redisResult,
+  startFileWork,
+  startRedis,
+  startRedisBenchmark,
+  startTransfer,
+  transferIsRight,
+} from './support/workloads.ts';
+
+const SNAPSHOTS = Number(process.env.TSVMM_LINUX_SNAPSHOTS ?? 5);
+const REQUESTS = Number(process.env.TSVMM_LINUX_REQUESTS ?? 20_000);
+const VCPUS = Number(process.env.TSVMM_LINUX_VCPUS ?? 1);
+const TRANSFER_MIB = 32;
+
+const clusterFile = `
+name: duo
+defaults: { image: debian, packages: [${PACKAGES.join(', ')}], memory: 256MiB, vcpus: ${VCPUS}, balloon: true }
+vms:
+  server: { nets: [{ network: lan, ip: 10.0.0.1/24 }] }
+  client: { nets: [{ network: lan, ip: 10.0.0.2/24 }] }
+networks: { lan: }
+`;
+
+const test = suite('Debian guests');
+const obstacle = await lacksDebian();
+let home: LinuxHome;
+let server: LinuxConsole;
+let client: LinuxConsole;
+
+function tell(what: string, report: SnapReport): void {
+  const vms = report.vms.map(
+    ({ name, downtime_us, cow_faults, fallbacks }) =>
+      `${name} down ${(downtime_us / 1000).toFixed(1)} ms, ${cow_faults} faults, ${fallbacks} fallbacks`,
+  );
+  const { held, recorded } = report.frames;
+  console.log(`${what}: ${vms.join('; ')}; frames ${held} held, ${recorded} recorded`);
+}
+
+async function openConsoles(): Promise<void> {
+  server = await home.console('duo', 'server');
+  client = await home.console('duo', 'client');
+}
+
+test.before(async () => {
+  if (obstacle !== undefined) return;
+  home = new LinuxHome();
+  const file = join(home.path, 'duo.yaml');
+  writeFileSync(file, clusterFile);
+  const started = performance.now();
+  await home.run(file);
+  console.log(`booted in ${((performance.now() - started) / 1000).toFixed(0)} s`);
+  await openConsoles();
+  await Promise.all([server.login(), client.login()]);
+});
+test.after(async () => home?.stop());
+const linuxTest = (name: string, body: () => Promise<void>) => testUnless(obstacle, test, name, body);
+
+linuxTest('boot to login with all processors, disk, network, entropy, clock and balloon', async () => {
+  assert.is(await server.output('nproc'), String(VCPUS));
+  assert.is(await server.output('hostname'), 'server');
+  assert.is(await server.output('findmnt -no SOURCE,FSTYPE / | tr -s " "'), '/dev/vda ext4');
+  assert.match(await server.output('cat /sys/class/misc/hw_random/rng_available'), /virtio/);
+  assert.is(
+    await server.output('cat /sys/devices/system/clocksource/clocksource0/current_clocksource'),
+    'kvm-clock',
+  );
+  await client.output('ping -c 3 -W 20 10.0.0.1');
+  const before = await server.output(
+    'echo written >/var/file; sync; echo 3 >/proc/sys/vm/drop_caches; cat /var/file',
+  );
+  assert.is(before, 'written');
+});
+
+linuxTest('the balloon takes memory and gives it back', async () => {
+  const free = async () => Number(await server.output("awk '/^MemTotal/ { print $2 }' /proc/meminfo"));
+  const before = await free();
+  await home.tsvmm('balloon', 'duo/server', '192MiB', '--timeout', '120');
+  assert.ok(Math.abs(before - (await free()) - 64 * 1024) < 4096, 'the guest has 64 MiB less');
+  await home.tsvmm('balloon', 'duo/server', '256MiB', '--timeout', '120');
+  assert.ok(Math.abs(before - (await free())) < 4096, 'and has them again');
+});
+
+linuxTest(
+  `${SNAPSHOTS} snapshots under file work: the guest finds all its files, no fault is guessed`,
+  async () => {
+    await startFileWork(server);
+    for (let i = 0; i < SNAPSHOTS; i++) {
+      const report = await home.snap('duo', '--name', 'work');
+      tell(`file work ${i}`, report);
+      for (const vm of report.vms) assert.is(vm.fallbacks, 0, `fallbacks of ${vm.name}`);
+      await home.tsvmm('snap', 'rm', 'duo/work');
+    }
+    const turns = await fileTurns(server);
+    await server.eventually(`[ $(cat /tmp/turns) -gt ${turns} ]`);
+    await fileTurns(server);
+    await server.output('pkill -f work.sh; rm -rf /var/work');
+  },
+);
+
+linuxTest('a transfer and redis-benchmark go on across a snapshot, and again across a restore', async () => {
+  await startRedis(server);
+  await startTransfer(server, client, '10.0.0.2', TRANSFER_MIB);
+  await startRedisBenchmark(client, '10.0.0.1', REQUESTS);
+  await client.eventually('[ -s /tmp/benchmark.log ] || redis-cli -h 10.0.0.1 -p 7000 dbsize | grep -qv 0');
+  const report = await home.snap('duo', '--name', 'talk');
+  tell('redis and transfer', report);
+  for (const vm of report.vms) assert.is(vm.fallbacks, 0, `fallbacks of ${vm.name}`);
+  console.log(`across the snapshot: ${await redisResult(client)}`);
+  await transferIsRight(server, client);
+
+  const uptime = Number((await server.output('cat /proc/uptime')).split(' ')[0]);
+  await home.stop();
+  await home.tsvmm('restore', '-d', 'duo/talk');
+  await openConsoles();
+  const restored = Number((await server.output('cat /proc/uptime')).split(' ')[0]);
+  assert.ok(restored <= uptime + 120, `the clock went on from the cut: ${restored} s, ${uptime} s before`);
+  console.log(`across the restore: ${await redisResult(client)}`);
+  await transferIsRight(server, client);
+  await server.output('dmesg | grep -iE "soft lockup|rcu.*stall|BUG:|Oops|I/O error" && exit 1 || true');
+});
+
+test.run();
