@@ -20,6 +20,7 @@ import { GuestMemory } from './memory/guest-memory.ts';
 import { ramRegions } from './memory/layout.ts';
 import { allocateNative } from './memory/native.ts';
 import { allocateRam, type Ram, type RamDescriptor } from './memory/ram.ts';
+import { prepareSoftwareKvm } from './software-kvm.ts';
 import type { Teardown } from './teardown.ts';
 import { SLAB_SIZE, VcpuSlab } from './vcpu/slab.ts';
 import { VcpuHandle } from './vcpu/vcpu-handle.ts';
@@ -79,9 +80,16 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
   const uninstall = await software.install(parts);
   if (uninstall !== undefined) teardown.add(uninstall);
 
+  const completion = prepareSoftwareKvm(kvm, vm);
   for (const [id, thread] of threads.entries()) {
     const slab = slabAddresses[id] as (typeof slabAddresses)[number];
-    thread.assign(vcpus[id] as Vcpu, { vmFd: vm.fd, ram: describe(ram), platform, slab });
+    thread.assign(vcpus[id] as Vcpu, {
+      vmFd: vm.fd,
+      ram: describe(ram),
+      platform,
+      slab,
+      ...(completion && { completion }),
+    });
   }
   // Idempotent, so once more at the top: nothing that the guest uses may go while it runs.
   teardown.add(endThreads);

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { TsvmmError } from '../../vmm/errors.ts';
+import { hostKindOf } from '../../vmm/kvm/host-kind.ts';
 import { type Check, type Finding, fail, pass, warn } from './check.ts';
 
 export const kvmChecks: readonly Check[] = [
@@ -43,9 +44,9 @@ function kindCheck(): Finding {
 }
 
 export function describeKind(cpuinfo: string, hasPvmModule: boolean): Finding {
-  const flags = /^flags\s*:(.*)$/m.exec(cpuinfo)?.[1]?.split(' ') ?? [];
-  if (flags.includes('vmx')) return pass('hardware (Intel VT-x)');
-  if (flags.includes('svm')) return pass('hardware (AMD-V)');
+  const kind = hostKindOf(cpuinfo);
+  if (kind === 'vmx') return pass('hardware (Intel VT-x)');
+  if (kind === 'svm') return pass('hardware (AMD-V)');
   const name = hasPvmModule ? 'software (PVM)' : 'software: the processor shows neither VT-x nor AMD-V';
   return warn(
     `${name}; guest kernels run slowly, guest programs at full speed`,

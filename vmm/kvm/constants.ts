@@ -23,6 +23,8 @@ export const Capability = {
   READONLY_MEM: 81,
   IMMEDIATE_EXIT: 136,
   COALESCED_PIO: 162,
+  X86_USER_SPACE_MSR: 188,
+  X86_MSR_FILTER: 189,
 } as const;
 
 export const ExitReason = {
@@ -40,6 +42,7 @@ export const ExitReason = {
   INTERNAL_ERROR: 17,
   SYSTEM_EVENT: 24,
   IOAPIC_EOI: 26,
+  X86_WRMSR: 30,
   MEMORY_FAULT: 39,
 } as const;
 
@@ -48,6 +51,11 @@ export const InternalError = { EMULATION: 1, SIMUL_EX: 2, DELIVERY_EV: 3, UNEXPE
 export const SystemEvent = { SHUTDOWN: 1, RESET: 2, CRASH: 3 } as const;
 
 export const IO_OUT = 1;
+
+/** KVM_MSR_EXIT_REASON_FILTER: exit when a filter denies an access. */
+export const MSR_EXIT_REASON_FILTER = 4;
+/** KVM_MSR_FILTER_WRITE */
+export const MSR_FILTER_WRITE = 2;
 
 /** kvm_valid_regs bits, KVM_CAP_SYNC_REGS. */
 export const SyncRegs = { REGS: 1, SREGS: 2, EVENTS: 4 } as const;

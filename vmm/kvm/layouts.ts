@@ -1,5 +1,5 @@
 /** Structs of linux/kvm.h and asm/kvm.h (x86), in the order of the KVM API document. Names are the headers'. */
-import { bytes, nested, struct, u8, u16, u32, u64, usize } from '../ffi/struct.ts';
+import { bytes, elements, nested, struct, u8, u16, u32, u64, usize } from '../ffi/struct.ts';
 
 export const kvmUserspaceMemoryRegion = struct('kvm_userspace_memory_region', {
   slot: u32,
@@ -106,6 +106,10 @@ export const kvmRun = struct(
     'emulation_failure.insn_size': u8,
     'emulation_failure.insn_bytes': bytes(15),
     'system_event.type': u32,
+    'msr.error': u8,
+    'msr.reason': u32,
+    'msr.index': u32,
+    'msr.data': u64,
     kvm_valid_regs: u64,
     kvm_dirty_regs: u64,
     's.regs.regs': nested(kvmRegs),
@@ -119,6 +123,10 @@ export const kvmRun = struct(
     'internal.suberror': 32,
     'emulation_failure.flags': 40,
     'system_event.type': 32,
+    'msr.error': 32,
+    'msr.reason': 40,
+    'msr.index': 44,
+    'msr.data': 48,
     kvm_valid_regs: 288,
     size: 2352,
   },
@@ -179,6 +187,19 @@ export const kvmEnableCap = struct('kvm_enable_cap', {
   flags: u32,
   args: bytes(32),
   pad: bytes(64),
+});
+
+export const kvmMsrFilterRange = struct('kvm_msr_filter_range', {
+  flags: u32,
+  nmsrs: u32,
+  base: u32,
+  bitmap: usize,
+});
+/** KVM_MSR_FILTER_MAX_RANGES */
+export const MSR_FILTER_RANGES = 16;
+export const kvmMsrFilter = struct('kvm_msr_filter', {
+  flags: u32,
+  ranges: elements(kvmMsrFilterRange, MSR_FILTER_RANGES),
 });
 
 export const kvmMpState = struct('kvm_mp_state', { mp_state: u32 });

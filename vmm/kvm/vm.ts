@@ -1,15 +1,18 @@
 import { checked } from '../ffi/errno.ts';
 import { close, ioctl, ioctlBuffer, MAP, mmap, PROT } from '../ffi/libc.ts';
 import type { Gpa, Hva } from '../memory/address.ts';
-import { hva } from '../memory/address.ts';
-import { IOEVENTFD_FLAG } from './constants.ts';
+import { hva, PAGE_SIZE } from '../memory/address.ts';
+import { allocateNative } from '../memory/native.ts';
+import { Capability, IOEVENTFD_FLAG, MSR_EXIT_REASON_FILTER, MSR_FILTER_WRITE } from './constants.ts';
 import {
   kvmClockData,
   kvmCoalescedMmioZone,
+  kvmEnableCap,
   kvmIoeventfd,
   kvmIrqchip,
   kvmIrqfd,
   kvmIrqLevel,
+  kvmMsrFilter,
   kvmPitConfig,
   kvmPitState2,
   kvmUserspaceMemoryRegion,
@@ -27,6 +30,8 @@ export const KVM_GET_IRQCHIP = iowr(0x62, kvmIrqchip);
 export const KVM_SET_IRQCHIP = ior(0x63, kvmIrqchip);
 export const KVM_REGISTER_COALESCED_MMIO = iow(0x67, kvmCoalescedMmioZone);
 export const KVM_UNREGISTER_COALESCED_MMIO = iow(0x68, kvmCoalescedMmioZone);
+export const KVM_ENABLE_CAP = iow(0xa3, kvmEnableCap);
+export const KVM_X86_SET_MSR_FILTER = iow(0xc6, kvmMsrFilter);
 export const KVM_IRQFD = iow(0x76, kvmIrqfd);
 export const KVM_CREATE_PIT2 = iow(0x77, kvmPitConfig);
 export const KVM_IOEVENTFD = iow(0x79, kvmIoeventfd);
@@ -168,6 +173,27 @@ export class Vm {
     const clock = kvmClockData.allocate();
     clock.clock = clock_ns;
     checked(ioctlBuffer(this.fd, KVM_SET_CLOCK, clock.bytes), 'KVM_SET_CLOCK');
+  }
+
+  /** The guest's writes of this MSR exit to user space, before they take effect (KVM_CAP_X86_MSR_FILTER). */
+  exitOnMsrWrite(index: number): void {
+    const capability = kvmEnableCap.allocate();
+    capability.cap = Capability.X86_USER_SPACE_MSR;
+    capability.args[0] = MSR_EXIT_REASON_FILTER;
+    checked(ioctlBuffer(this.fd, KVM_ENABLE_CAP, capability.bytes), 'KVM_ENABLE_CAP');
+    // Zeroed: its one bit says that the access is not allowed.
+    const bitmap = allocateNative(PAGE_SIZE);
+    try {
+      const filter = kvmMsrFilter.allocate();
+      const range = filter.ranges[0] as (typeof filter.ranges)[number];
+      range.flags = MSR_FILTER_WRITE;
+      range.nmsrs = 1;
+      range.base = index;
+      range.bitmap = bitmap.address;
+      checked(ioctlBuffer(this.fd, KVM_X86_SET_MSR_FILTER, filter.bytes), 'KVM_X86_SET_MSR_FILTER');
+    } finally {
+      bitmap.free();
+    }
   }
 
   close(): void {

@@ -16,7 +16,7 @@ const WINDOW_SIZE = GIB;
  * Each thread has one of its own over the same bytes. Scalars are little-endian.
  *
  * All methods throw TSVMM_E_GUEST_MEMORY when any byte lies outside RAM, when a scalar crosses a 1 GiB boundary, or
- * when a word for loadU16 or storeU16 is not aligned.
+ * when a word for loadU16, storeU16 or compareExchangeU16 is not aligned.
  */
 export class GuestMemory {
   readonly length: number;
@@ -121,6 +121,12 @@ export class GuestMemory {
   storeU16(at: Gpa, value: number): void {
     const offset = this.guarded(this.alignedOffset(at), 2);
     Atomics.store(this.wordsAt(offset), (offset % WINDOW_SIZE) >>> 1, value);
+  }
+
+  /** Replaces an aligned word if it is `expected`, in one atomic step; answers what it was. */
+  compareExchangeU16(at: Gpa, expected: number, value: number): number {
+    const offset = this.guarded(this.alignedOffset(at), 2);
+    return Atomics.compareExchange(this.wordsAt(offset), (offset % WINDOW_SIZE) >>> 1, expected, value);
   }
 
   /** Copies RAM into `into`. */

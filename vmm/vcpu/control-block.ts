@@ -15,6 +15,7 @@ const Word = {
   REHEARSALS_MADE: 8,
   /** 1: both sides may look before they sleep. Written by control. */
   SPINS: 9,
+  EMULATED: 10,
   COUNT: 16,
 } as const;
 
@@ -37,6 +38,8 @@ export interface VcpuCounters {
   readonly interruptions: number;
   /** Port writes that the kernel queued. */
   readonly coalescedWrites: number;
+  /** Instructions completed here because the host's KVM cannot execute them. */
+  readonly emulatedInstructions: number;
 }
 
 export class VcpuControlBlock {
@@ -170,6 +173,10 @@ export class VcpuControlBlock {
     this.increment(Word.COALESCED, writes);
   }
 
+  countEmulated(): void {
+    this.increment(Word.EMULATED);
+  }
+
   get counters(): VcpuCounters {
     const count = (word: number) => (this.words[word] as number) >>> 0;
     return {
@@ -177,6 +184,7 @@ export class VcpuControlBlock {
       mmioExits: count(Word.EXITS_MMIO),
       interruptions: count(Word.INTERRUPTIONS),
       coalescedWrites: count(Word.COALESCED),
+      emulatedInstructions: count(Word.EMULATED),
     };
   }
 

@@ -9,9 +9,11 @@ import type { GuestMemory } from '../memory/guest-memory.ts';
 import { CoalescedRing } from './coalesced-ring.ts';
 import { type VcpuControlBlock, VcpuRequest, VcpuState } from './control-block.ts';
 import { EagerSet } from './eager-set.ts';
+import type { EmulationFailures } from './emulation-failures.ts';
 import { exitError } from './exit-error.ts';
 import type { FaultResolver } from './fault-resolver.ts';
 import { monotonic_us } from './monotonic.ts';
+import type { MsrWrites } from './msr-writes.ts';
 import type { VcpuSlab } from './slab.ts';
 
 const { EINTR, EAGAIN, EFAULT } = errno;
@@ -31,6 +33,8 @@ export class RunLoop {
   private readonly slab: VcpuSlab;
   private readonly eagerSet: EagerSet;
   private readonly faults: FaultResolver;
+  private readonly emulationFailures: EmulationFailures;
+  private readonly msrWrites: MsrWrites | undefined;
   private poweredOff = false;
 
   constructor(
@@ -40,10 +44,14 @@ export class RunLoop {
     memory: GuestMemory,
     slab: VcpuSlab,
     faults: FaultResolver,
+    emulationFailures: EmulationFailures,
+    msrWrites: MsrWrites | undefined,
   ) {
     this.slab = slab;
     this.eagerSet = new EagerSet(memory, slab);
     this.faults = faults;
+    this.emulationFailures = emulationFailures;
+    this.msrWrites = msrWrites;
     this.vcpu = vcpu;
     this.control = control;
     this.platform = platform;
@@ -138,10 +146,13 @@ export class RunLoop {
       case ExitReason.INTR:
         return;
       case ExitReason.INTERNAL_ERROR:
-        // So ends a locked operation on write-protected RAM that KVM emulates; it is made again on entry.
         if (this.shared.getUint32(run['internal.suberror'], true) !== InternalError.EMULATION) break;
-        if (this.faults.resolve()) return;
+        if (this.emulationFailures.resolve()) return;
         break;
+      case ExitReason.X86_WRMSR:
+        if (this.msrWrites === undefined) break;
+        this.msrWrites.complete();
+        return;
     }
     throw exitError(this.vcpu, this.memory, 0);
   }

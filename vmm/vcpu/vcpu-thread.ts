@@ -13,7 +13,9 @@ import { Vm } from '../kvm/vm.ts';
 import type { Hva } from '../memory/address.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import type { RamDescriptor } from '../memory/ram.ts';
+import type { CompletionSetup } from './completion.ts';
 import { VcpuControlBlock, VcpuRequest, VcpuState } from './control-block.ts';
+import { EmulationFailures } from './emulation-failures.ts';
 import { FaultResolver } from './fault-resolver.ts';
 import { RunLoop } from './run-loop.ts';
 import { VcpuSlab } from './slab.ts';
@@ -30,6 +32,8 @@ export interface VcpuSetup {
   readonly platform: PlatformDescriptor;
   /** Room for the vCPU's state (SLAB_SIZE bytes). */
   readonly slab: Hva;
+  /** On a KVM that works in software: what completing its instructions takes. */
+  readonly completion?: CompletionSetup;
 }
 
 export type VcpuMessage =
@@ -45,7 +49,8 @@ const { control: controlBuffer, port } = workerData as VcpuThreadData;
 const control = new VcpuControlBlock(controlBuffer);
 const post = (message: VcpuMessage): void => port.postMessage(message);
 
-function live({ vcpu: vcpuDescriptor, vmFd, ram, platform: descriptor, slab }: VcpuSetup): void {
+async function live(setup: VcpuSetup): Promise<void> {
+  const { vcpu: vcpuDescriptor, vmFd, ram, platform: descriptor, slab } = setup;
   const memory = new GuestMemory(ram);
   const { output } = new SerialState(descriptor.serial);
   const neverNotified = new Int32Array(new SharedArrayBuffer(4));
@@ -63,15 +68,25 @@ function live({ vcpu: vcpuDescriptor, vmFd, ram, platform: descriptor, slab }: V
     },
   });
   const vcpu = new Vcpu(vcpuDescriptor);
+  const faults = new FaultResolver(vcpu, memory, ram);
+  const completion = setup.completion && (await loadCompletion(setup.completion, vcpu, memory));
   const loop = new RunLoop(
     vcpu,
     control,
     platform,
     memory,
     new VcpuSlab(slab),
-    new FaultResolver(vcpu, memory, ram),
+    faults,
+    new EmulationFailures(vcpu, control, completion?.emulator, faults),
+    completion?.msrWrites,
   );
   loop.live();
+}
+
+/** Most hosts never need it. */
+async function loadCompletion(setup: CompletionSetup, vcpu: Vcpu, memory: GuestMemory) {
+  const { createCompletion } = await import('./completion.ts');
+  return createCompletion(setup, vcpu, memory);
 }
 
 control.thread = gettid();
@@ -79,7 +94,7 @@ control.state = VcpuState.PARKED;
 control.sleepWhileRequestIs(VcpuRequest.PARK);
 const setup = receiveMessageOnPort(port)?.message as VcpuSetup | undefined;
 try {
-  if (control.request !== VcpuRequest.END && setup !== undefined) live(setup);
+  if (control.request !== VcpuRequest.END && setup !== undefined) await live(setup);
 } catch (error) {
   post({ kind: 'error', error: serializeError(error) });
 }

@@ -12,8 +12,8 @@ const sample = (time_ms: number, count: number): ClusterStats => ({
       name: 'server',
       state: 'running',
       vcpus: [
-        { pioExits: count, mmioExits: 0, interruptions: 0, coalescedWrites: 0 },
-        { pioExits: count, mmioExits: 0, interruptions: 0, coalescedWrites: 0 },
+        { pioExits: count, mmioExits: 0, interruptions: 0, coalescedWrites: 0, emulatedInstructions: 0 },
+        { pioExits: count, mmioExits: 0, interruptions: 0, coalescedWrites: 0, emulatedInstructions: 0 },
       ],
       cow: { cow_faults: 7 },
       consoleDroppedBytes: 3,

@@ -136,7 +136,7 @@ export class PageWalker {
 export const pageOf = (address: number): Gpa => gpa(address - (address & (PAGE_SIZE - 1)));
 
 /** The nine address bits that choose an entry at `level`, 1 for page tables. */
-function indexOf(low: number, high: number, level: number): number {
+export function indexOf(low: number, high: number, level: number): number {
   switch (level) {
     case 1:
       return (low >>> 12) & 0x1ff;

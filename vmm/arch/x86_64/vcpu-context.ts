@@ -16,7 +16,7 @@ const registerNames = [
   ...(['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'] as const),
   ...(['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15', 'rip'] as const),
 ];
-const registerOffsets = registerNames.map(name => kvmRegs.offsets[name]);
+export const registerOffsets = registerNames.map(name => kvmRegs.offsets[name]);
 /** In encoding order: as CpuContext.segmentBases. */
 const segmentNames = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'] as const;
 const segmentBaseOffsets = segmentNames.map(name => kvmSregs.offsets[name] + kvmSegment.offsets.base);

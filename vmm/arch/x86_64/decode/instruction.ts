@@ -10,6 +10,9 @@ export const LONGEST_INSTRUCTION = 15;
 export const NO_REGISTER = -1;
 export const RIP_RELATIVE = 16;
 
+/** Value of `mapNumber` for encodings with a vector prefix. */
+export const VECTOR_MAP = -1;
+
 /** The fields of one instruction (SDM vol. 2, chapter 2), and a cursor on its bytes. Reused for the next one. */
 export class Instruction implements SizeConditions {
   /** Bytes read so far; in the end, the length of the instruction. */
@@ -32,6 +35,8 @@ export class Instruction implements SizeConditions {
   map: OpcodeMap | undefined = undefined;
   /** The map is 0F, in its legacy form: some of its register forms are instructions of their own. */
   hasRegisterForms = false;
+  /** Of the legacy encodings: 0 for one-byte opcodes, 1 for 0F, 2 for 0F 38, 3 for 0F 3A; VECTOR_MAP for VEX and others. */
+  mapNumber = VECTOR_MAP;
   opcode = 0;
   /** What the opcode map says: see opcode-entry.ts. */
   entry = 0;
@@ -39,7 +44,7 @@ export class Instruction implements SizeConditions {
   mod = 3;
   /** ModRM.reg, with its extension. */
   reg = 0;
-  /** ModRM.rm, with its extension, of instructions that the whole ModRM byte tells apart. */
+  /** ModRM.rm, with its extension, where it names a register. */
   rm = 0;
   base = NO_REGISTER;
   /** A vector register for gathers and scatters. */
@@ -84,6 +89,7 @@ export class Instruction implements SizeConditions {
     this.prefix = Prefix.NONE;
     this.map = undefined;
     this.hasRegisterForms = false;
+    this.mapNumber = VECTOR_MAP;
     this.entry = 0;
     this.mod = 3;
     this.reg = 0;

@@ -67,6 +67,7 @@ function parseOpcode(into: Instruction): boolean {
     const forms = registerFormMaps.get(into.opcode);
     if (forms !== undefined) {
       const modRm = into.next();
+      into.reg = ((modRm >> 3) & 7) | into.extendReg;
       into.rm = (modRm & 7) | into.extendBase;
       into.entry = lookUp(forms, modRm, into.prefix, into.wide);
       return (into.entry & KNOWN) !== 0;
@@ -84,6 +85,7 @@ function parseModRm(into: Instruction): boolean {
   const modRm = into.next();
   into.mod = form === RmForm.CONTROL ? 3 : modRm >> 6;
   into.reg = ((modRm >> 3) & 7) | into.extendReg;
+  into.rm = (modRm & 7) | into.extendBase;
   if (into.mod === 3) return form !== RmForm.MEMORY;
   if (into.addressBits === 16) parseAddress16(into, modRm & 7);
   else parseAddress(into, modRm & 7);

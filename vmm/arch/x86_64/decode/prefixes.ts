@@ -69,6 +69,7 @@ const otherAddressBits = (codeBits: number): number => (codeBits === 32 ? 16 : 3
 function parseLegacyOpcode(byte: number, into: Instruction): void {
   if (byte !== 0x0f) {
     into.map = into.codeBits === 64 ? oneByteLong : oneByteLegacy;
+    into.mapNumber = 0;
     into.opcode = byte;
     return;
   }
@@ -79,6 +80,7 @@ function parseLegacyOpcode(byte: number, into: Instruction): void {
     opcode = into.next();
   }
   into.map = legacyMaps[map];
+  into.mapNumber = map;
   into.hasRegisterForms = map === 1;
   into.opcode = opcode;
 }
