@@ -49,6 +49,16 @@ export const guestImages: readonly GuestImage[] = [
     loadBuilder: () => import('./build-bench.ts'),
   },
   {
+    name: 'linux',
+    summary: 'minimal Linux kernel with busybox; boots within seconds even where KVM works in software',
+    sources: 'guest-images/linux',
+    files: { kernel: 'vmlinux', initrd: 'initrd.cpio' },
+    cmdline: 'console=ttyS0 quiet panic=-1 reboot=k',
+    // A kernel is as good whichever compiler made it.
+    isCompiled: false,
+    loadBuilder: () => import('./build-linux.ts'),
+  },
+  {
     name: 'debian',
     summary: 'minimal Debian with its stock cloud kernel; takes packages',
     sources: 'guest-images/debian',

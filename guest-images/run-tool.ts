@@ -22,6 +22,14 @@ export interface ToolResult {
 const PATIENCE_MS = 3000;
 const MAXIMUM_OUTPUT_CHARACTERS = 1 << 20;
 
+export interface ToolOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Is told each piece of output as it comes. */
+  readonly onOutput?: (text: string) => void;
+}
+
 /**
  * Runs a program to its end in a process group of its own, which an abort ends as a whole. Throws
  * TSVMM_E_TOOL_MISSING when it cannot be started, and the reason of an abort.
@@ -29,14 +37,19 @@ const MAXIMUM_OUTPUT_CHARACTERS = 1 << 20;
 export function runTool(
   program: string,
   words: readonly string[],
-  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  { signal, env = {}, onOutput }: ToolOptions = {},
 ): Promise<ToolResult> {
   signal?.throwIfAborted();
-  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child = spawn(program, words, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+    env: { ...process.env, ...env },
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
       output = (output + text).slice(-MAXIMUM_OUTPUT_CHARACTERS);
+      onOutput?.(text);
     });
   }
   const kill = (name: NodeJS.Signals) => {
