@@ -80,7 +80,7 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
   const uninstall = await software.install(parts);
   if (uninstall !== undefined) teardown.add(uninstall);
 
-  const completion = prepareSoftwareKvm(kvm, vm);
+  const completion = config.firmwareTables ? prepareSoftwareKvm(kvm, vm) : undefined;
   for (const [id, thread] of threads.entries()) {
     const slab = slabAddresses[id] as (typeof slabAddresses)[number];
     thread.assign(vcpus[id] as Vcpu, {

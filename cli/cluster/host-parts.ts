@@ -110,7 +110,9 @@ export class HostParts implements ClusterParts {
     if (this.restore !== undefined) {
       // What goes on from a snapshot boots nothing, and has its disks from there.
       const disk = image.files.disk === undefined ? {} : { disk: { size_bytes: 0, readonly: false } };
-      return { kernel: '', ...words, ...disk };
+      // That it has an initial RAM disk tells what kind of guest it is.
+      const initrd = image.files.initrd === undefined ? {} : { initrd: '' };
+      return { kernel: '', ...initrd, ...words, ...disk };
     }
     const { ensureImage } = await import('../image/ensure.ts');
     const { files } = await ensureImage(imageStore(), image, { packages, signal: this.signal });

@@ -1,4 +1,5 @@
 import { slotCmdline } from '../devices/virtio/slot.ts';
+import { hostKind } from '../kvm/host-kind.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
 import type { MachineParts, MachineSoftware } from '../machine-parts.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
@@ -32,7 +33,8 @@ export interface BootInformation {
 /** Boots an image: the command line given, and the words that announce the machine's devices. */
 export const bootSoftware = (source: BootSource): MachineSoftware => ({
   install: async parts => {
-    const words = [source.cmdline, ...parts.slots.map(slotCmdline)];
+    const hostWords = source.firmwareTables ? await wordsForHost(source.cmdline) : [];
+    const words = [source.cmdline, ...hostWords, ...parts.slots.map(slotCmdline)];
     const information: BootInformation = {
       cmdline: words.filter(word => word !== '').join(' '),
       ...(source.initrdPath === undefined ? {} : { initrdPath: source.initrdPath }),
@@ -47,6 +49,11 @@ export const bootSoftware = (source: BootSource): MachineSoftware => ({
 async function writeTables(parts: MachineParts): Promise<Pick<BootInformation, 'rsdp'>> {
   const { writeFirmwareTables } = await import('./firmware-tables.ts');
   return writeFirmwareTables(parts);
+}
+
+async function wordsForHost(cmdline: string): Promise<string[]> {
+  const { linuxHostWords } = await import('./linux/host-words.ts');
+  return linuxHostWords(cmdline, hostKind());
 }
 
 const BZIMAGE_PROBE_BYTES = 0x206;
