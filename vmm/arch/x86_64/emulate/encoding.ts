@@ -6,8 +6,8 @@ import type { EmulatedCpu } from './emulated-cpu.ts';
 /** An instruction that can be completed. */
 export interface Emulated {
   /**
-   * As in the SDM's opcode column, such as `F3 0F B8 /r` or `NP 0F 01 CA`. NP, 66, F3 or F2: the mandatory prefix, any
-   * if left out; `/4`: ModRM.reg; `m`, `r`: the operand is in memory, in a register; `W0`, `W1`.
+   * As in the SDM's opcode column, such as `F3 0F B8 /r` or `NP 0F 01 CA`. NP, 66, F3 or F2: the mandatory prefix; if
+   * left out, it does not matter; `/4`: ModRM.reg; `m`, `r`: the operand is in memory, in a register; `W0`, `W1`.
    */
   readonly encoding: string;
   readonly name: string;
