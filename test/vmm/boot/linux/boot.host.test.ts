@@ -10,42 +10,20 @@ import { lacksCompiler } from '../../../support/c-program.ts';
 import { Guest } from '../../../support/guest.ts';
 import { testUnless } from '../../../support.ts';
 import { buildProbe } from '../probe/build-probe.ts';
+import { Facts } from '../probe/facts.ts';
 
 const test = suite('Linux boot protocol, seen by a kernel');
 const directory = mkdtempSync(join(tmpdir(), 'tsvmm-probe-'));
 test.after(() => rmSync(directory, { recursive: true }));
 const lacks = lacksKvm() ?? lacksCompiler();
 
-/** What the probe says of the machine it was entered in. */
-class Facts {
-  private readonly lines: readonly (readonly [string, string])[];
-
-  constructor(console: string) {
-    this.lines = console
-      .split('\n')
-      .filter(line => line.includes('='))
-      .map(line => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)] as const);
-  }
-
-  all(name: string): number[] {
-    return this.lines.filter(([key]) => key === name).map(([, value]) => Number(value));
-  }
-  number(name: string): number {
-    return this.all(name)[0] as number;
-  }
-  big(name: string): bigint {
-    return BigInt(this.text(name));
-  }
-  text(name: string): string {
-    return this.lines.find(([key]) => key === name)?.[1] as string;
-  }
-}
-
 async function probe(form: 'elf' | 'bzImage', config: Partial<MachineConfig> = {}): Promise<Facts> {
   const { elf, bzImage } = buildProbe(directory);
-  const imagePath = form === 'elf' ? elf : join(directory, 'bzImage');
-  if (form === 'bzImage') writeFileSync(imagePath, bzImage);
-  const guest = await Guest.create({ imagePath, firmwareTables: true, ...config });
+  const guest = await Guest.create({
+    imagePath: form === 'elf' ? elf : bzImage,
+    firmwareTables: true,
+    ...config,
+  });
   guest.machine.start();
   const exit = await guest.exited;
   await guest.stop();

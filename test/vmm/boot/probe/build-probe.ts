@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildBzImage } from '../../../support/bzimage.ts';
 
@@ -31,7 +31,7 @@ function run(command: string, args: readonly string[]): void {
 }
 
 /** Compiles the probe kernel (probe.c) in `directory`: as a vmlinux would be, and as the code of a bzImage. */
-export function buildProbe(directory: string): { readonly elf: string; readonly bzImage: Uint8Array } {
+export function buildProbe(directory: string): { readonly elf: string; readonly bzImage: string } {
   const [object, elf, flat] = ['probe.o', 'probe.elf', 'probe.bin'].map(name => join(directory, name)) as [
     string,
     string,
@@ -40,5 +40,7 @@ export function buildProbe(directory: string): { readonly elf: string; readonly 
   run('gcc', [...compile, ...plain, '-o', object, join(import.meta.dirname, 'probe.c')]);
   run('gcc', [...link, '-o', elf, object]);
   run('objcopy', ['-O', 'binary', elf, flat]);
-  return { elf, bzImage: buildBzImage({ code: readFileSync(flat), prefAddress: BASE, setupSectors: 4 }) };
+  const bzImage = join(directory, 'bzImage');
+  writeFileSync(bzImage, buildBzImage({ code: readFileSync(flat), prefAddress: BASE, setupSectors: 4 }));
+  return { elf, bzImage };
 }

@@ -1,6 +1,6 @@
 /*
  * A kernel that looks at what the Linux boot protocol has prepared for it, says so on the serial port, one "name=value"
- * a line, and powers off. Linked at 2 MiB; as in a bzImage, the 64-bit entry is 0x200 behind the beginning.
+ * a line, and powers off; with "wait" as its command line's first word it first waits for the power button. Linked at 2 MiB; as in a bzImage, the 64-bit entry is 0x200 behind the beginning.
  */
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -41,6 +41,12 @@ u8 stack[4096] __attribute__((section(".data"), aligned(16)));
 __asm__(".globl stack_top\n.set stack_top, stack + 4096\n");
 
 static void out8(u16 port, u8 value) { __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port)); }
+
+static u32 in32(u16 port) {
+    u32 value;
+    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
 
 static void text(const char *string) {
     while (*string) out8(0x3f8, (u8)*string++);
@@ -101,6 +107,18 @@ static void describe_root_pointer(const u8 *page) {
     if (rsdp) fact("xsdt_signature", read((const u8 *)read(rsdp + 24, 8), 4));
 }
 
+/* The register of ACPI events, and the generation id, which a restore changes. */
+static void wait_for_power_button(void) {
+    volatile u64 *generation = (volatile u64 *)0xef000;
+    u32 events;
+    fact("waiting", generation[0]);
+    do {
+        events = in32(0x604);
+        if (events) fact("generation", generation[0]);
+        if (events) fact("events", events);
+    } while (!(events & 1));
+}
+
 void probe(void) {
     const u8 *page = (const u8 *)cpu.rsi;
     fact("rflags", cpu.rflags);
@@ -127,10 +145,12 @@ void probe(void) {
         fact("e820_type", read(entry + 16, 4));
     }
     fact("mp_signature", read((const u8 *)0, 4));
+    const char *cmdline = (const char *)read(page + 0x228, 4);
     text("cmdline=");
-    text((const char *)read(page + 0x228, 4));
+    text(cmdline);
     text("\n");
     /* The last megabyte below 4 GiB is mapped too: the LAPIC is there. */
     fact("lapic_version", *(volatile u32 *)0xfee00030 & 0xff);
+    if (read((const u8 *)cmdline, 4) == read((const u8 *)"wait", 4)) wait_for_power_button();
     out8(0x600, 0x34);
 }
