@@ -105,8 +105,8 @@ export class Exchange {
    * filled it. So a snapshot loses no frame. (A receiver that is merely slow does lose frames, and cannot make its
    * senders wait.)
    */
-  mustWait(port: Port, length: number): boolean {
-    return this.now_us < port.patientUntil_us && !port.backlog.fits(length);
+  mustWait(port: Port, frame: Frame): boolean {
+    return this.now_us < port.patientUntil_us && !port.backlog.fits(frame.length, frame.sender);
   }
 
   /** Delivers the frame, or queues it, or drops and counts it. The frame may be changed, but stays good. */

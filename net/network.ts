@@ -90,7 +90,7 @@ export class Network {
     }
     // A frame is never sent back to where it came from (no hairpin).
     if (to === from) return true;
-    if (exchange.mustWait(to, frame.length)) return false;
+    if (exchange.mustWait(to, frame)) return false;
     capture?.add(frame, from, to, exchange.markers);
     exchange.deliver(to, frame);
     return true;

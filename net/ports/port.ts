@@ -17,9 +17,9 @@ export interface PortSetup {
   readonly name: string;
 }
 
-/** Chunks of 2 KiB that frames waiting for one receiver may fill. */
-const BACKLOG_CHUNKS = 1024;
-const HELD_CHUNKS = 1024;
+/** Chunks of 2 KiB that frames waiting for one receiver may fill: half of it with those of one sender. */
+const BACKLOG_CHUNKS = 2048;
+const HELD_CHUNKS = 2048;
 
 /**
  * A place where frames enter and leave the switch. Between enter() and leave() the device behind it stands still for

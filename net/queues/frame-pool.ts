@@ -4,6 +4,7 @@ import { ScatterList } from '../../vmm/devices/virtio/net/scatter-list.ts';
 import { memcpy } from '../../vmm/ffi/libc.ts';
 import { type Hva, hvaOffset } from '../../vmm/memory/address.ts';
 import { allocateHostBuffer, type HostBuffer } from '../../vmm/memory/host-buffer.ts';
+import { MAXIMUM_PORTS } from '../counters.ts';
 
 const CHUNK_BYTES = 2048;
 const MAXIMUM_CHUNKS = Math.ceil((HEADER_BYTES + MAXIMUM_FRAME_BYTES) / CHUNK_BYTES);
@@ -14,7 +15,8 @@ export const chunkCount = (frameLength: number): number =>
 
 /**
  * Memory for frames that must wait: a number of chunks, of which a frame takes as many as it needs. A stored frame is
- * named by the number of its first chunk. Memory is touched as it is needed, the least recently freed last.
+ * named by the number of its first chunk. Memory is touched as it is needed, the least recently freed last. A sender's
+ * frames may fill as much as they leave free, as in a FrameQueue.
  */
 export class FramePool {
   /** Each of `slabChunks`; one, unless reserve() added more. */
@@ -30,6 +32,8 @@ export class FramePool {
   private segmentCounts = new Uint16Array(0);
   /** For the queue that a frame is in. */
   nextFrame = new Int32Array(0);
+  /** By the sender's number; -1 is a frame that no port sent. */
+  private readonly chunksBySender = new Int32Array(1 + MAXIMUM_PORTS);
   private firstFree = NONE;
   private freeCount = 0;
   private readonly target = new ScatterList(MAXIMUM_CHUNKS);
@@ -68,8 +72,15 @@ export class FramePool {
     return this.senders[id] as number;
   }
 
-  /** Copies the frame in; NONE when there is no room. */
+  /** Copies the frame in; NONE when there is no room, or its sender has its share. */
   store(frame: Frame): number {
+    const used = this.chunksBySender[1 + frame.sender] as number;
+    const isWithinShare = used + chunkCount(frame.length) <= this.freeCount;
+    return isWithinShare ? this.storeAnyway(frame) : NONE;
+  }
+
+  /** As store(), whatever the sender's share. */
+  storeAnyway(frame: Frame): number {
     const { target } = this;
     const chunks = chunkCount(frame.length);
     if (chunks > this.freeCount) return NONE;
@@ -86,6 +97,7 @@ export class FramePool {
     this.firstFree = this.nextChunk[last] as number;
     this.nextChunk[last] = NONE;
     this.freeCount -= chunks;
+    this.account(frame.sender, chunks);
     frame.copyTo(target);
     this.lengths[id] = frame.length;
     this.epochs[id] = frame.epoch;
@@ -129,10 +141,15 @@ export class FramePool {
     this.nextChunk[last] = this.firstFree;
     this.firstFree = id;
     this.freeCount += count;
+    this.account(this.sender(id), -count);
   }
 
   free(): void {
     for (const slab of this.slabs) slab.free();
+  }
+
+  private account(sender: number, chunks: number): void {
+    this.chunksBySender[1 + sender] = (this.chunksBySender[1 + sender] as number) + chunks;
   }
 
   private addressOf(chunk: number): Hva {

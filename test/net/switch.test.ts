@@ -307,6 +307,31 @@ test(
 );
 
 test(
+  'Exchange: senders that all press a slow receiver get the same of it, whoever has its turn first',
+  withSwitch({ poolChunks: 16 * 1024 }, lan => {
+    const receiver = lan.add({ mac: A, receiveBuffers: 64, guestBytes: 2 ** 20 });
+    const macs = [B, C, C + 1, C + 2];
+    const senders = macs.map(mac => lan.add({ mac }));
+    const got = new Map<number, number>(macs.map(mac => [mac, 0]));
+    for (let round = 0; round < 200; round++) {
+      for (const sender of senders) {
+        sender.reclaim();
+        for (let i = 0; i < 50; i++) sender.send(ethernetFrame(A, sender.mac), { kick: i === 49 });
+      }
+      lan.advance(50);
+      for (const { frame } of receiver.receiveAll()) {
+        const source = sourceOf(frame);
+        got.set(source, (got.get(source) as number) + 1);
+      }
+      receiver.receiveQueue.kick();
+    }
+    const counts = [...got.values()];
+    assert.ok(lan.counters(receiver).overflow_frames > 1000, 'they press');
+    assert.ok(Math.min(...counts) > 0.7 * Math.max(...counts), counts.join());
+  }),
+);
+
+test(
   'NicPort: a driver that resets loses what waited for it and goes on afterwards',
   withSwitch({}, lan => {
     const a = lan.add({ mac: A });
