@@ -11,8 +11,11 @@ export interface VirtioSlot {
 
 /** Register blocks lie in the hole below 4 GiB, one after the other. */
 const FIRST_BLOCK = 0xd0000000;
-/** IOAPIC pins that nothing of a PC uses: not timer (0, 2), keyboard (1), serial ports (3, 4), clock (8), FPU (13). */
-const FREE_PINS = [5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23];
+/**
+ * IOAPIC pins that nothing of this PC uses: not timer (0, 2), COM1 (4), clock (8), ACPI events (13). The order never
+ * changes, as restored guests know the pins: keyboard and COM2, which are not there, came later.
+ */
+const FREE_PINS = [5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 3, 1];
 
 /** Where the device number `index` of a VM appears. Throws TSVMM_E_CONFIG when the VM has too many. */
 export function slotPlace(index: number): { base: number; irq: number } {
