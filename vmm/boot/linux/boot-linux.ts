@@ -12,6 +12,9 @@ import { memoryMap } from '../memory-map.ts';
 import { bootParams, LOADER_UNDEFINED, LoadFlag } from './boot-params.ts';
 import type { LinuxKernel } from './linux-kernel.ts';
 
+/** Whatever a kernel's header says: there is room for no more. */
+const MOST_CMDLINE_BYTES = 64 * 1024 - 2;
+
 /**
  * Prepares the entry by the 64-bit boot protocol (Documentation/arch/x86/boot.rst): zero page, command line, initial
  * RAM disk. Throws TSVMM_E_CONFIG, TSVMM_E_IMAGE_NOT_FOUND, TSVMM_E_IMAGE_INVALID.
@@ -25,7 +28,8 @@ export function bootLinux(
   params.hdr.bytes.set(kernel.header.bytes);
   params.hdr.type_of_loader = LOADER_UNDEFINED;
   params.hdr.loadflags |= LoadFlag.LOADED_HIGH;
-  params.hdr.cmd_line_ptr = writeCommandLine(memory, cmdline, kernel.header.cmdline_size);
+  const cmdlineSize = Math.min(kernel.header.cmdline_size, MOST_CMDLINE_BYTES);
+  params.hdr.cmd_line_ptr = writeCommandLine(memory, cmdline, cmdlineSize);
   params.acpi_rsdp_addr = rsdp;
   if (initrdPath !== undefined) {
     const limit = kernel.header.initrd_addr_max + 1;
