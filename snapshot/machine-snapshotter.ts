@@ -9,7 +9,7 @@ import { StopCopyAttempt } from './baseline/stop-copy.ts';
 import type { VmSnapshotter as ClusterSnapshotter, SaveProgress } from './cluster/interfaces.ts';
 import type { SaveReport } from './cluster/protocol.ts';
 import { CopyPools } from './cow/copy-pool.ts';
-import { digestLayer } from './disk/layer-digest.ts';
+import { knownDigest } from './disk/layer-digest.ts';
 import { type FrozenDisk, shareLayers } from './disk/share-layers.ts';
 import type { ManifestVm } from './image/manifest.ts';
 import type { SnapshotFolder } from './image/store.ts';
@@ -77,16 +77,17 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
 
   private async begin(
     epoch: number,
-    { options, writer, standstill }: SnapshotFolder,
+    { options, writer, standstill, parent }: SnapshotFolder,
     disks: readonly FreezableDisk[],
   ): Promise<VmAttempt> {
     const { machine } = this;
-    const { method, cow } = options;
+    const { method, cow, compression } = options;
     if (method === 'pre-copy') {
       return PreCopyAttempt.prepare(machine, writer, disks, () => !this.unwanted.has(epoch));
     }
     this.saver ??= new IoThread(import.meta.url, './saver/saver-thread');
-    const snapshotter = await VmSnapshotter.prepare(machine, { cow }, writer, this.saver, this.pools, disks);
+    const how = { cow, compression, base: parent?.memory(machine.config.name) };
+    const snapshotter = await VmSnapshotter.prepare(machine, how, writer, this.saver, this.pools, disks);
     return method === 'stop-copy' ? new StopCopyAttempt(snapshotter, standstill) : snapshotter;
   }
 
@@ -140,7 +141,7 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
         const folder = join(image.writer.folder, path);
         mkdirSync(folder, { recursive: true, mode: 0o700 });
         const shared = await shareLayers(frozen.get(disk.name) as FrozenDisk, folder);
-        const digests = await Promise.all(shared.layers.map(({ file }) => digestLayer(join(folder, file))));
+        const digests = await Promise.all(shared.layers.map(({ file }) => knownDigest(join(folder, file))));
         const description = { ...shared, layers: [...shared.layers] };
         return {
           disk: { name: disk.name, path, description, digests: digests.map(({ crc32 }) => crc32) },

@@ -10,9 +10,14 @@ import { holdDiscards } from './cow/hold-discards.ts';
 import type { CowMechanism, CowMechanismName } from './cow/mechanism.ts';
 import { mprotectMechanism } from './cow/mprotect.ts';
 import { userfaultfdMechanism } from './cow/userfaultfd.ts';
+import { codecOf } from './image/compression.ts';
+import type { Compression } from './image/compression-names.ts';
+import { macsOf } from './image/macs.ts';
 import type { ManifestVm } from './image/manifest.ts';
+import type { MemorySource } from './image/memory-source.ts';
 import { encodeVmState } from './image/vm-state.ts';
 import type { SnapshotWriter } from './image/writer.ts';
+import type { ImageTarget } from './saver/chunk-writer.ts';
 import type { SaveResult } from './saver/saver.ts';
 import type { SaverMessage } from './saver/saver-thread.ts';
 import { type FreezableDisk, type TransientReport, TransientSnapshot } from './transient/transient.ts';
@@ -21,12 +26,16 @@ export interface VmSnapshotOptions {
   readonly cow: CowMechanismName;
   /** Copy-on-write unit, default 2 MiB. */
   readonly chunkSize?: number;
+  readonly compression?: Compression;
+  /** The parent's memory, in chunks of the same size: only what differs is saved. It stays open until save() or abort(). */
+  readonly base?: MemorySource | undefined;
 }
 
 /** Numbers of one VM's snapshot, named as in the JSON of `snap`. */
 export interface VmSaveReport {
   readonly pages_total: number;
   readonly pages_zero: number;
+  readonly pages_inherited: number;
   readonly pages_eager: number;
   readonly pages_active: number;
   readonly cow_faults: number;
@@ -58,6 +67,7 @@ export class VmSnapshotter {
   private readonly allowDiscards: () => void;
   private readonly writer: SnapshotWriter;
   private readonly saver: IoThread<SaverMessage, SaveResult>;
+  private readonly target: ImageTarget;
   /** The image file of RAM. */
   readonly memoryFd: number;
   /** What the saver thread is doing for us. */
@@ -72,6 +82,7 @@ export class VmSnapshotter {
     writer: SnapshotWriter,
     saver: IoThread<SaverMessage, SaveResult>,
     disks: readonly FreezableDisk[],
+    { compression = 'none', base }: VmSnapshotOptions,
   ) {
     this.machine = machine;
     this.mechanism = mechanism;
@@ -80,7 +91,8 @@ export class VmSnapshotter {
     this.allowDiscards = allowDiscards;
     this.writer = writer;
     this.saver = saver;
-    this.memoryFd = writer.openMemory(machine.config.name, machine.ram.length);
+    this.memoryFd = writer.openMemory(machine.config.name, machine.ram.length, compression);
+    this.target = { fd: this.memoryFd, compression, base };
     this.transient = new TransientSnapshot(machine, mechanism, pool, disks);
   }
 
@@ -94,13 +106,23 @@ export class VmSnapshotter {
     disks: readonly FreezableDisk[] = [],
   ): Promise<VmSnapshotter> {
     const chunkSize = options.chunkSize ?? HUGE_PAGE_SIZE;
+    const { compression = 'none' } = options;
+    // Better a missing library now than in the saver, after the cut.
+    if (compression !== 'none') codecOf(compression);
     const mechanism = mechanisms[options.cow](machine);
     const allowDiscards = holdDiscards(machine);
     try {
       await mechanism.prepare(chunkSize);
       const pool = pools.take(machine.ram.length, chunkSize);
       await touchAhead(pool, saver);
-      return new VmSnapshotter(machine, { mechanism, pools, pool, allowDiscards }, writer, saver, disks);
+      return new VmSnapshotter(
+        machine,
+        { mechanism, pools, pool, allowDiscards },
+        writer,
+        saver,
+        disks,
+        options,
+      );
     } catch (error) {
       await mechanism.close();
       pools.giveBack();
@@ -127,7 +149,7 @@ export class VmSnapshotter {
     const { address, length, cow } = machine.ram;
     const deviceIds = machine.config.devices.map((plug: DevicePlug) => plug.model.deviceId);
     const state = encodeVmState(machine.slabs, this.transient.capture, deviceIds);
-    const saving = this.saver.request({ save: { ram: { address, length, cow }, fd: this.memoryFd } });
+    const saving = this.saver.request({ save: { ram: { address, length, cow }, target: this.target } });
     this.saving = saving;
     const saved = await saving;
     this.requireWanted();
@@ -136,6 +158,7 @@ export class VmSnapshotter {
     const report = this.report(saved);
     await this.release();
     this.requireWanted();
+    this.writer.trimMemory(machine.config.name, saved);
     this.written_ms = performance.now();
     this.saving = this.saver.request({ sync: this.memoryFd });
     await this.saving;
@@ -145,7 +168,9 @@ export class VmSnapshotter {
         name: machine.config.name,
         memory_bytes: length,
         vcpus: machine.vcpus.length,
+        macs: macsOf(machine),
         chunk_bytes: pool.chunkSize,
+        compression: this.target.compression,
       },
       state,
       saved,
@@ -186,6 +211,7 @@ export class VmSnapshotter {
     return {
       pages_total: this.machine.ram.length / PAGE_SIZE,
       pages_zero: saved.pages_zero,
+      pages_inherited: saved.pages_inherited,
       pages_eager: counters.pages_eager + counters.chunks_eager * pagesPerChunk,
       pages_active: counters.chunks_active * pagesPerChunk,
       cow_faults: counters.cow_faults,

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { compressions } from '../../snapshot/image/compression-names.ts';
 import { serializeError } from '../../vmm/errors.ts';
 import type { RunningCluster } from '../cluster/cluster.ts';
 import type { ClusterSnapshots, SnapshotProgress } from '../cluster/snapshots.ts';
@@ -25,6 +26,8 @@ export const snapshotRoutes = (
       method: v.optional(v.picklist(['hotsnap', 'stop-copy', 'pre-copy']), 'hotsnap'),
       cow: v.optional(v.picklist(['auto', 'mprotect', 'userfaultfd']), 'auto'),
       filter: v.optional(v.picklist(['hold', 'drop', 'off']), 'hold'),
+      compress: v.optional(v.picklist(compressions), 'none'),
+      incremental: v.optional(v.boolean(), false),
       timeout_s: v.optional(v.pipe(v.number(), v.minValue(1), v.maxValue(86_400)), 600),
       /** Without, the stream ends at the last cut, and the snapshot is completed behind it. */
       wait: v.optional(v.boolean(), true),

@@ -8,6 +8,7 @@ import { Machine } from '../../vmm/machine.ts';
 import { VcpuHandle } from '../../vmm/vcpu/vcpu-handle.ts';
 import type { ImageGuest, ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
 import { runsDirectory } from '../home/layout.ts';
+import { explainTap } from './clone.ts';
 import { openDisks, type SnapshotDisks } from './disks.ts';
 import { openNetworks, type SnapshotNetworks } from './networks.ts';
 import type { BootFiles, ClusterParts, MachineRecipe } from './parts.ts';
@@ -85,8 +86,12 @@ export class HostParts implements ClusterParts {
   }
 
   async openNetworks(cluster: ResolvedCluster): Promise<SnapshotNetworks> {
-    this.networks = await openNetworks(cluster, this.restore?.epoch);
-    return this.networks;
+    try {
+      this.networks = await openNetworks(cluster, this.restore?.epoch);
+      return this.networks;
+    } catch (error) {
+      throw this.restore === undefined ? error : explainTap(error);
+    }
   }
 
   /** Disks live as long as the run directory: a snapshot is what keeps them. */

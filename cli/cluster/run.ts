@@ -12,7 +12,7 @@ import type { RunDirectory } from '../home/run-directory.ts';
 import type { RunningCluster } from './cluster.ts';
 import type { ClusterVm, VmExit } from './cluster-vm.ts';
 import type { HostParts } from './host-parts.ts';
-import type { RestoreSource } from './restore-source.ts';
+import type { RestoreRequest, RestoreSource } from './restore-source.ts';
 import type { RunReporter } from './run-report.ts';
 import { exitCodeOf, Shutdown, type ShutdownCause } from './shutdown.ts';
 import type { ClusterSnapshots, ClusterSource } from './snapshots.ts';
@@ -25,7 +25,7 @@ export interface RunRequest {
 }
 
 /** What to run: a cluster file, or a snapshot to go on from. */
-export type RunSource = { readonly file: string } | { readonly snapshot: string; readonly lazy: boolean };
+export type RunSource = { readonly file: string } | RestoreRequest;
 
 export interface DetachedRun {
   /** How long the guests may take to boot. */
@@ -71,6 +71,7 @@ async function start(
   performance.mark('open');
   const { HostParts } = await import('./host-parts.ts');
   const restore = await openSnapshot(request.source, error => shutdown.fail(error));
+  teardown.add(() => restore?.release());
   const parts = HostParts.open(shutdown.signal, restore);
   teardown.add(() => parts.close());
 
@@ -81,7 +82,8 @@ async function start(
   const early = restore === undefined && request.name !== undefined ? { name: request.name } : {};
   const original = parseCluster(source.file, source.text, { ...early, remember: true });
   const name = request.name ?? restore?.cluster;
-  const config = name === undefined ? original : { ...original, name };
+  const named = name === undefined ? original : { ...original, name };
+  const config = restore === undefined ? named : restore.adapt(named);
 
   performance.mark('claim name');
   const { RunningCluster } = await import('./cluster.ts');
@@ -123,7 +125,7 @@ async function openSnapshot(
 ): Promise<RestoreSource | undefined> {
   if (!('snapshot' in source)) return undefined;
   const { RestoreSource } = await import('./restore-source.ts');
-  return RestoreSource.open(source.snapshot, { lazy: source.lazy, onDamage });
+  return RestoreSource.open(source, onDamage);
 }
 
 /** Delivers what a restored snapshot recorded; snapshots themselves are made ready when the first is asked for. */
@@ -138,6 +140,7 @@ async function prepareSnapshots(
     throw new Error('the cluster was composed without devices');
   await networks.ready();
   if (restore !== undefined) await networks.inject(restore.channel());
+  restore?.release();
   let snapshots: Promise<ClusterSnapshots> | undefined;
   teardown.add(async () => (await snapshots)?.close());
   return () => {
@@ -148,6 +151,7 @@ async function prepareSnapshots(
           networks,
           disks,
           epoch: restore?.epoch ?? 0,
+          origin: restore?.ancestor,
         }),
     );
     return snapshots;

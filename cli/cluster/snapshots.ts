@@ -3,12 +3,22 @@ import { SnapshotDriver } from '../../snapshot/cluster/driver.ts';
 import type { FilterModeName } from '../../snapshot/cluster/filter.ts';
 import type { Clock } from '../../snapshot/cluster/interfaces.ts';
 import { chooseMechanism } from '../../snapshot/cow/choose.ts';
+import type { Compression } from '../../snapshot/image/compression-names.ts';
+import { identityOf } from '../../snapshot/image/identity.ts';
+import { type Ancestor, ParentSnapshot } from '../../snapshot/image/parent.ts';
+import { SnapshotReader } from '../../snapshot/image/reader.ts';
 import { type SnapshotReport, snapshotReport } from '../../snapshot/image/report.ts';
-import { type SnapshotFolder, type SnapshotOptions, SnapshotStore } from '../../snapshot/image/store.ts';
+import {
+  parentName,
+  type SnapshotFolder,
+  type SnapshotOptions,
+  SnapshotStore,
+} from '../../snapshot/image/store.ts';
 import { MachineSnapshotter } from '../../snapshot/machine-snapshotter.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
 import { hostKind } from '../../vmm/kvm/host-kind.ts';
 import type { Machine } from '../../vmm/machine.ts';
+import { HUGE_PAGE_SIZE } from '../../vmm/memory/address.ts';
 import { monotonic_us } from '../../vmm/vcpu/monotonic.ts';
 import { snapshotsDirectory } from '../home/layout.ts';
 import type { RunningCluster } from './cluster.ts';
@@ -28,6 +38,9 @@ export interface SnapshotRequest {
   /** 'auto': what suits host and guests. */
   readonly cow: SnapshotOptions['cow'] | 'auto';
   readonly filter: FilterModeName;
+  readonly compress: Compression;
+  /** Leave out what the cluster's last snapshot has, if there is one. */
+  readonly incremental: boolean;
   readonly timeout_s: number;
 }
 
@@ -49,6 +62,8 @@ export interface SnapshotParts {
   readonly disks: SnapshotDisks;
   /** Of the snapshot that the cluster was restored from, or 0. */
   readonly epoch: number;
+  /** The snapshot that the cluster was restored from. */
+  readonly origin?: Ancestor | undefined;
 }
 
 /** Takes the snapshots of one running cluster. */
@@ -60,6 +75,8 @@ export class ClusterSnapshots {
   private readonly folder: string;
   /** Some VM runs another kernel than an image of ours. */
   private readonly hasForeignKernel: boolean;
+  /** What an incremental snapshot may build on, newest first. */
+  private readonly ancestors: Ancestor[];
   private listener: (progress: SnapshotProgress) => void = () => {};
 
   constructor(cluster: RunningCluster, source: ClusterSource, parts: SnapshotParts) {
@@ -67,6 +84,7 @@ export class ClusterSnapshots {
     this.cluster = cluster;
     this.folder = join(snapshotsDirectory(), name);
     this.hasForeignKernel = [...parts.machines.values()].some(({ config }) => config.firmwareTables);
+    this.ancestors = parts.origin === undefined ? [] : [parts.origin];
     this.store = new SnapshotStore({ cluster: name, folder: this.folder, configuration: source });
     const vms = [...parts.machines].map(([vm, machine]) => {
       const ports = parts.networks.portsOf(vm);
@@ -107,19 +125,42 @@ export class ClusterSnapshots {
     listener: (progress: SnapshotProgress) => void,
     signal?: AbortSignal,
   ): Promise<SnapshotReport> {
-    const { method, filter } = request;
+    const { method, filter, compress } = request;
+    requireAble(request);
     const cow = request.cow === 'auto' ? chooseMechanism(hostKind(), this.hasForeignKernel) : request.cow;
     const name = request.name ?? (await this.nextName());
-    const options = { method, cow, filter };
-    this.store.expect(name, options);
+    const options = { method, cow, filter, compression: compress };
+    const parent = request.incremental ? this.findParent() : undefined;
+    this.store.expect(name, options, parent);
     this.listener = listener;
-    const timeline = await this.driver.snapshot({
+    try {
+      const timeline = await this.run(request, name, signal);
+      const folder = join(this.folder, name);
+      this.ancestors.unshift({ folder, identity: identityOf(new SnapshotReader(folder).manifest) });
+      const reported = { ...options, parent: parentName(parent) };
+      return snapshotReport(`${this.cluster.config.name}/${name}`, folder, reported, timeline);
+    } finally {
+      parent?.close();
+    }
+  }
+
+  private run({ filter, timeout_s }: SnapshotRequest, name: string, signal: AbortSignal | undefined) {
+    return this.driver.snapshot({
       name,
       mode: filter,
-      timeout_us: request.timeout_s * 1e6,
+      timeout_us: timeout_s * 1e6,
       ...(signal === undefined ? {} : { signal }),
     });
-    return snapshotReport(`${this.cluster.config.name}/${name}`, join(this.folder, name), options, timeline);
+  }
+
+  private findParent(): ParentSnapshot | undefined {
+    const vms = new Map(this.cluster.config.vms.map(vm => [vm.name, vm]));
+    return ParentSnapshot.find(this.ancestors, {
+      cluster: this.cluster.config.name,
+      siblings: this.folder,
+      chunkSize: HUGE_PAGE_SIZE,
+      vms,
+    });
   }
 
   /** Before the machines end. */
@@ -134,6 +175,14 @@ export class ClusterSnapshots {
     while (taken.has(`s${number}`)) number++;
     return `s${number}`;
   }
+}
+
+/** What is there for comparison stores plain images only. */
+function requireAble({ method, incremental, compress }: SnapshotRequest): void {
+  if (method !== 'pre-copy' || (!incremental && compress === 'none')) return;
+  throw new TsvmmError('TSVMM_E_USAGE', 'pre-copy can neither be incremental nor compressed', {
+    hint: 'leave out --method: hot snapshots can be both',
+  });
 }
 
 /** setTimeout() takes no more, and fires at once instead. A coordinator that is woken early asks again. */

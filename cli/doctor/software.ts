@@ -7,6 +7,7 @@ export const softwareChecks: readonly Check[] = [
   { name: 'platform', run: platformCheck },
   { name: 'node', run: () => nodeCheck(process.version) },
   { name: 'ffi', run: ffiCheck },
+  { name: 'compression', run: compressionCheck },
 ];
 
 function platformCheck(): Finding {
@@ -19,6 +20,24 @@ export function nodeCheck(version: string): Finding {
   const major = Number.parseInt(version.slice(1), 10);
   if (major >= OLDEST_NODE) return pass(version);
   return fail(`${version} is too old`, `install Node.js ${OLDEST_NODE} or newer`);
+}
+
+/** What `snap --compress` needs, and restoring what it made. */
+async function compressionCheck(): Promise<Finding> {
+  const { codecOf } = await import('../../snapshot/image/compression.ts');
+  const missing = (['zstd', 'lz4'] as const).filter(name => {
+    try {
+      codecOf(name);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  if (missing.length === 0) return pass('zstd and lz4');
+  return warn(
+    `${missing.join(' and ')} cannot be loaded: no snapshots compressed by ${missing.join(' or ')}`,
+    'install libzstd1 and liblz4-1',
+  );
 }
 
 /** Either of the two FFI packages is enough. */

@@ -14,6 +14,8 @@ export interface CreateOptions extends FormatOptions {
   readonly method: string;
   readonly cow: string;
   readonly filter: string;
+  readonly compress: string;
+  readonly incremental?: boolean;
 }
 
 export async function createSnapshot(cluster: string | undefined, options: CreateOptions): Promise<void> {
@@ -21,8 +23,8 @@ export async function createSnapshot(cluster: string | undefined, options: Creat
   const signal = abortOnSignals();
   const { vms } = await client.get<ClusterStatus>('/v1/status');
   const rows = new SnapshotRows(vms.map(({ name }) => name));
-  const { name, wait, method, cow, filter } = options;
-  const body = { ...(name === undefined ? {} : { name }), wait, method, cow, filter };
+  const { name, wait, method, cow, filter, compress, incremental = false } = options;
+  const body = { ...(name === undefined ? {} : { name }), wait, method, cow, filter, compress, incremental };
   let report: SnapshotReport | undefined;
   try {
     for await (const line of client.stream<SnapshotLine>({
@@ -41,4 +43,6 @@ export async function createSnapshot(cluster: string | undefined, options: Creat
   if (report === undefined) narrate('all VMs have made their cut; the snapshot is being completed');
   else if (options.format === 'json') printJson(report);
   else print(reportTable(report));
+  if (incremental && report?.parent === null)
+    narrate('there is no earlier snapshot to build on: this one stands alone');
 }

@@ -1,9 +1,10 @@
-import { writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { timelineSchema } from '../../snapshot/cluster/timeline-schema.ts';
 import { renderTimeline } from '../../snapshot/cluster/timeline-svg.ts';
+import { readChain } from '../../snapshot/image/chain.ts';
 import { listSnapshots, removePartial } from '../../snapshot/image/list.ts';
-import { parseWith } from '../../snapshot/image/manifest.ts';
+import { type Manifest, parseWith } from '../../snapshot/image/manifest.ts';
 import { SnapshotReader } from '../../snapshot/image/reader.ts';
 import type { SnapshotReport } from '../../snapshot/image/report.ts';
 import { snapshotsDirectory } from '../home/layout.ts';
@@ -30,15 +31,25 @@ export async function listAll(cluster: string | undefined, { format }: FormatOpt
       epoch: manifest.epoch,
       vms: manifest.vms.length,
       memory_bytes: manifest.vms.reduce((sum, vm) => sum + vm.memory_bytes, 0),
+      stored_bytes: storedBytes(folder, manifest),
+      parent: parentOf(manifest),
     };
   });
   if (format === 'json') return printJson(rows);
   const cells = rows.map(row =>
     'error' in row
       ? [row.snapshot, '', '', '', `damaged: ${row.error}`]
-      : [row.snapshot, row.created_at, String(row.epoch), String(row.vms), mebibytes(row.memory_bytes)],
+      : [
+          row.snapshot,
+          row.created_at,
+          String(row.epoch),
+          String(row.vms),
+          mebibytes(row.memory_bytes),
+          mebibytes(row.stored_bytes),
+          row.parent ?? '',
+        ],
   );
-  print(styledTable(['SNAPSHOT', 'CREATED', 'EPOCH', 'VMS', 'MEMORY'], cells));
+  print(styledTable(['SNAPSHOT', 'CREATED', 'EPOCH', 'VMS', 'MEMORY', 'STORED', 'BUILDS ON'], cells));
 }
 
 export async function inspect(
@@ -58,10 +69,25 @@ export async function inspect(
   print(reportTable(reader.manifest.report as SnapshotReport));
   print('');
   for (const vm of reader.manifest.vms) {
+    const packed = vm.memory.compression === 'none' ? '' : `, compressed by ${vm.memory.compression}`;
     const disks = vm.disks.length === 0 ? '' : `, disks: ${vm.disks.map(disk => disk.name).join(', ')}`;
-    print(`${vm.name}: ${vm.vcpus} vCPU, ${mebibytes(vm.memory_bytes)} of memory${disks}`);
+    print(`${vm.name}: ${vm.vcpus} vCPU, ${mebibytes(vm.memory_bytes)} of memory${packed}${disks}`);
+  }
+  const chain = readChain(reader).slice(1);
+  if (chain.length > 0) {
+    const names = chain.map(({ manifest: { cluster, name } }) => `${cluster}/${name}`);
+    print(`builds on ${names.join(', ')}`);
   }
   print(`taken ${reader.manifest.created_at}, in ${reader.folder} (${basename(reader.folder)})`);
+}
+
+const parentOf = ({ parent }: Manifest): string | null =>
+  parent === null ? null : `${parent.cluster}/${parent.name}`;
+
+/** What the memory takes on the disk. */
+function storedBytes(folder: string, { vms }: Manifest): number {
+  const blocks = (path: string) => statSync(join(folder, path), { throwIfNoEntry: false })?.blocks ?? 0;
+  return vms.reduce((sum, { memory }) => sum + blocks(memory.path) * 512, 0);
 }
 
 function isAlive(pid: number): boolean {

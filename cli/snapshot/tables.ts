@@ -5,6 +5,11 @@ const MIB = 2 ** 20;
 export const mebibytes = (bytes: number): string => `${(bytes / MIB).toFixed(1)} MiB`;
 const milliseconds = (us: number): string => (us / 1000).toFixed(2);
 
+function formOf({ compression, parent }: SnapshotReport): string {
+  const packed = compression === 'none' ? '' : `, ${compression}`;
+  return parent === null ? packed : `${packed}, builds on ${parent}`;
+}
+
 /** What `snap` and `snap inspect` show of one snapshot. */
 export function reportTable(report: SnapshotReport): string {
   const { frames, vms } = report;
@@ -31,7 +36,7 @@ export function reportTable(report: SnapshotReport): string {
     'memory',
   ];
   return [
-    `${report.snapshot}  epoch ${report.epoch}  ${report.method}, ${report.cow}, filter ${report.filter}`,
+    `${report.snapshot}  epoch ${report.epoch}  ${report.method}, ${report.cow}, filter ${report.filter}${formOf(report)}`,
     `cut skew ${milliseconds(report.cut_skew_us)} ms, complete after ${report.complete_ms} ms, ${mebibytes(report.bytes_written)} written`,
     `frames in flight: ${frames.held} held, ${frames.dropped} dropped, ${frames.recorded} recorded`,
     '',

@@ -1,3 +1,4 @@
+import { lockSnapshot } from '../../snapshot/image/lock.ts';
 import { verifySnapshot } from '../../snapshot/image/verify.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
 import { type FormatOptions, print, printJson } from '../ui/output.ts';
@@ -6,7 +7,9 @@ import { mebibytes } from './tables.ts';
 
 /** `snap verify`. Throws TSVMM_E_SNAPSHOT_CORRUPT after showing all there is to find. */
 export async function verify(name: string, { format }: FormatOptions): Promise<void> {
-  const findings = await verifySnapshot(resolveSnapshot(name));
+  const folder = resolveSnapshot(name);
+  const lock = lockSnapshot(folder, 'shared');
+  const findings = await verifySnapshot(folder).finally(() => lock.release());
   const damaged = findings.filter(({ error }) => error !== undefined);
   if (format === 'json') printJson({ snapshot: name, ok: damaged.length === 0, findings });
   else {

@@ -27,6 +27,16 @@ export function define(command: Command): void {
         .choices(['hold', 'drop', 'off'])
         .default('hold'),
     )
+    .option(
+      '--incremental',
+      "save only what has changed since the cluster's last snapshot, and refer to that",
+    )
+    .addOption(
+      command
+        .createOption('--compress <codec>', 'compress memory while it is saved')
+        .choices(['none', 'zstd', 'lz4'])
+        .default('none'),
+    )
     .addOption(formatOption())
     .addHelpText(
       'after',
@@ -36,6 +46,7 @@ The cluster runs on while it is saved; only each VM's cut stops it, for about a 
 Examples:
   tsvmm snap pair
   tsvmm snap pair --name before-upgrade --format json
+  tsvmm snap pair --incremental --compress zstd
   tsvmm restore pair/before-upgrade --name again`,
     )
     .action(async (cluster, options) =>
@@ -61,8 +72,13 @@ Examples:
     .addOption(formatOption())
     .action(async (name, options) => (await import('../snapshot/verify.ts')).verify(name, options));
   command
+    .command('flatten')
+    .summary('make incremental snapshots stand alone, so that their parents may be removed')
+    .argument('<snapshot...>', 'cluster/name')
+    .action(async names => (await import('../snapshot/flatten.ts')).flatten(names));
+  command
     .command('rm')
-    .summary('remove snapshots')
+    .summary('remove snapshots; refused while others build on them')
     .argument('<snapshot...>', 'cluster/name')
     .action(async names => (await import('../snapshot/remove.ts')).remove(names));
 }

@@ -26,7 +26,7 @@ export class PreCopier {
   /** The guard's log is on already, KVM's begins here. */
   constructor({ ram, vmFd, fd }: PreCopyRequest) {
     this.cow = new CopyOnWrite(ram.cow, ram.address, ram.length);
-    this.writer = new ChunkWriter(fd, this.cow.state.chunkSize, this.cow.chunkCount);
+    this.writer = new ChunkWriter({ fd, compression: 'none' }, this.cow.state.chunkSize, ram.length);
     this.dirty = new Uint8Array(this.cow.chunkCount);
     this.log = new DirtyLog(vmFd, ram.address, ram.length);
     this.log.start();
@@ -54,12 +54,13 @@ export class PreCopier {
   }
 
   finish(): SaveResult {
-    return resultOf(this.writer, this.cow, []);
+    return resultOf(this.writer, []);
   }
 
   /** Ends the logging and the use of this object. */
   close(): void {
     this.log.stop();
+    this.writer.free();
   }
 
   private copyDirty(rewrite: boolean): number {

@@ -7,6 +7,7 @@ import { hva, KIB, PAGE_SIZE } from '../../vmm/memory/address.ts';
 import { Mechanism } from '../../vmm/memory/cow-state.ts';
 import type { CutReport } from '../cluster/protocol.ts';
 import type { CowMechanism } from '../cow/mechanism.ts';
+import { macsOf } from '../image/macs.ts';
 import { encodeVmState } from '../image/vm-state.ts';
 import type { SnapshotWriter } from '../image/writer.ts';
 import type { SaveResult } from '../saver/saver.ts';
@@ -66,7 +67,7 @@ export class PreCopyAttempt implements VmAttempt {
     this.machine = machine;
     this.held = new HeldMachine(machine);
     this.writer = writer;
-    this.memoryFd = writer.openMemory(machine.config.name, machine.ram.length);
+    this.memoryFd = writer.openMemory(machine.config.name, machine.ram.length, 'none');
     const pool = { address: hva(0), chunkSize: CHUNK_BYTES, slotCount: 0, eagerAddress: hva(0) };
     this.transient = new TransientSnapshot(machine, this.mechanism(), pool, disks);
   }
@@ -90,13 +91,21 @@ export class PreCopyAttempt implements VmAttempt {
     const { length } = machine.ram;
     const deviceIds = devices.map((plug: DevicePlug) => plug.model.deviceId);
     const manifest = writer.finishVm(
-      { name, memory_bytes: length, vcpus: machine.vcpus.length, chunk_bytes: CHUNK_BYTES },
+      {
+        name,
+        memory_bytes: length,
+        vcpus: machine.vcpus.length,
+        macs: macsOf(machine),
+        chunk_bytes: CHUNK_BYTES,
+        compression: 'none',
+      },
       encodeVmState(machine.slabs, this.transient.capture, deviceIds),
       saved,
     );
     const report = {
       pages_total: length / PAGE_SIZE,
       pages_zero: saved.pages_zero,
+      pages_inherited: 0,
       pages_eager: (this.rest_chunks * CHUNK_BYTES) / PAGE_SIZE,
       pages_active: (this.copied_chunks * CHUNK_BYTES) / PAGE_SIZE,
       cow_faults: 0,

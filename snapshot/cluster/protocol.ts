@@ -37,6 +37,8 @@ export interface CutReport {
 export interface SaveReport {
   readonly pages_total: number;
   readonly pages_zero: number;
+  /** As the parent of an incremental snapshot has them. */
+  readonly pages_inherited?: number;
   readonly pages_eager: number;
   readonly pages_active: number;
   readonly cow_faults: number;

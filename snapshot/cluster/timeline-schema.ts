@@ -29,6 +29,7 @@ const vm = v.strictObject({
   saved: v.strictObject({
     pages_total: amount,
     pages_zero: amount,
+    pages_inherited: v.exactOptional(amount),
     pages_eager: amount,
     pages_active: amount,
     cow_faults: amount,

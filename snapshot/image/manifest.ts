@@ -2,10 +2,13 @@ import * as v from 'valibot';
 import { TsvmmError } from '../../vmm/errors.ts';
 import { HUGE_PAGE_SIZE, PAGE_SIZE } from '../../vmm/memory/address.ts';
 import { diskDescriptionSchema } from '../disk/description.ts';
+import { compressions } from './compression-names.ts';
 
 export const MANIFEST_FILE = 'manifest.json';
 export const FORMAT = 'tsvmm-snapshot';
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
+/** Images that a page may have to be looked for in, the snapshot's own included. */
+export const MAXIMUM_CHAIN = 64;
 /** Of manifest, states, checksums and recorded frames; those of the largest cluster stay far below. */
 export const MAXIMUM_FILE_BYTES = 256 * 1024 * 1024;
 
@@ -28,9 +31,15 @@ const name = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/));
 
 const file = v.strictObject({ path: relativePath, bytes: count, crc32: crc });
 
-/** RAM: a sparse file in which page p lies at p * 4 KiB, and the checksums of its chunks in a file of their own. */
+/**
+ * RAM: a sparse file in which page p lies at p * 4 KiB, or compressed chunks one after another; what it has of each page;
+ * and the checksums of whole chunks, which do not depend on how they are stored.
+ */
 const memory = v.strictObject({
   path: relativePath,
+  file_bytes: count,
+  compression: v.picklist(compressions),
+  map: file,
   bytes: v.pipe(
     count,
     v.minValue(HUGE_PAGE_SIZE),
@@ -52,6 +61,8 @@ const vmParts = v.strictObject({
   vcpus: v.pipe(count, v.minValue(1), v.maxValue(256)),
   /** Its NICs, as "vm/nic". */
   ports: v.pipe(v.array(v.pipe(v.string(), v.maxLength(256))), v.maxLength(64)),
+  /** The addresses with which its network devices were made. */
+  macs: v.pipe(v.array(v.pipe(v.string(), v.regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/))), v.maxLength(64)),
   state: file,
   memory,
   /** Frozen layers in a folder of their own, and the checksum of each. */
@@ -65,7 +76,20 @@ const vmParts = v.strictObject({
 const vm = v.pipe(
   vmParts,
   v.check(({ memory_bytes, memory }) => memory_bytes === memory.bytes, 'has two sizes of memory'),
+  v.check(
+    // A chunk that a writer took away from the saver was written twice.
+    ({ memory: { compression, file_bytes, bytes } }) =>
+      compression === 'none' ? file_bytes === bytes : file_bytes <= 2 * bytes,
+    'has a memory file of an impossible size',
+  ),
 );
+
+/** The snapshot that has what this one does not: where to look for it, and what it must be (identity.ts). */
+const parent = v.strictObject({
+  cluster: name,
+  name,
+  identity: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is no SHA-256')),
+});
 
 export const manifestSchema = v.strictObject({
   format: v.literal(FORMAT),
@@ -73,6 +97,9 @@ export const manifestSchema = v.strictObject({
   cluster: name,
   name,
   created_at: v.string(),
+  /** Microseconds since 1970, of the first VM's cut. */
+  cut_realtime_us: count,
+  parent: v.nullable(parent),
   epoch: count,
   method: v.picklist(['hotsnap', 'stop-copy', 'pre-copy']),
   cow: v.picklist(['mprotect', 'userfaultfd']),
@@ -93,6 +120,7 @@ export const manifestSchema = v.strictObject({
 
 export type Manifest = v.InferOutput<typeof manifestSchema>;
 export type ManifestVm = v.InferOutput<typeof vm>;
+export type ParentReference = v.InferOutput<typeof parent>;
 export type FileReference = v.InferOutput<typeof file>;
 
 export const checksumsSchema = v.strictObject({

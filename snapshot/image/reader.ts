@@ -13,6 +13,8 @@ import {
   manifestSchema,
   parseWith,
 } from './manifest.ts';
+import { decodeMemoryMap } from './memory-map.ts';
+import type { MemoryImage } from './memory-source.ts';
 import { unseal } from './seal.ts';
 import { corrupt } from './struct-codec.ts';
 import { decodeVmState, type VmState } from './vm-state.ts';
@@ -47,9 +49,17 @@ export class SnapshotReader {
     return checksums;
   }
 
-  /** The memory file, opened and of the right size. */
-  openMemory(vm: ManifestVm): number {
-    return this.open(vm.memory.path, vm.memory.bytes);
+  /** The VM's own image of its memory; the caller closes its file, which has the right size. */
+  openMemory({ memory }: ManifestVm): MemoryImage {
+    const inherits = this.manifest.parent !== null;
+    const { states, frames } = decodeMemoryMap(this.file(memory.map), memory, { inherits });
+    return {
+      fd: this.open(memory.path, memory.file_bytes),
+      name: `${basename(this.folder)}/${memory.path}`,
+      compression: memory.compression,
+      states: states.bytes,
+      frames: frames?.bytes ?? new Uint8Array(0),
+    };
   }
 
   /** A whole file, after its size and checksum were found right. */

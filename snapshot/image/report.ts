@@ -9,6 +9,9 @@ export interface SnapshotReport {
   readonly method: string;
   readonly cow: string;
   readonly filter: string;
+  readonly compression: string;
+  /** The snapshot that has what this one does not, as cluster/name. */
+  readonly parent: string | null;
   readonly cut_skew_us: number;
   readonly logical_us: number;
   readonly complete_ms: number;
@@ -25,6 +28,8 @@ export interface VmReport {
   readonly arm_us: number;
   readonly pages_total: number;
   readonly pages_zero: number;
+  /** Of an incremental snapshot: pages that are as its parent has them. */
+  readonly pages_inherited?: number;
   readonly pages_eager: number;
   readonly pages_active: number;
   readonly cow_faults: number;
@@ -37,7 +42,7 @@ export interface VmReport {
 export function snapshotReport(
   snapshot: string,
   path: string,
-  options: SnapshotOptions,
+  options: SnapshotOptions & { readonly parent: string | null },
   timeline: SnapshotTimeline,
 ): SnapshotReport {
   const vms = timeline.vms.map(({ name, downtime_us, kick_us, state_us, arm_us, saved }) => ({

@@ -1,14 +1,14 @@
-import { closeSync } from 'node:fs';
 import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
 import { TsvmmError } from '../../vmm/errors.ts';
-import { allocateNative, bytesAt } from '../../vmm/memory/native.ts';
+import { allocateNative } from '../../vmm/memory/native.ts';
 import { decodeChannel } from '../cluster/channel-file.ts';
 import { digestLayer } from '../disk/layer-digest.ts';
 import { openLayers } from '../disk/open-layers.ts';
-import { readFully } from '../restore/eager.ts';
-import { memorySource } from '../restore/memory-source.ts';
+import { openMemorySource, readChain, type SnapshotChain } from './chain.ts';
+import { ChunkReader } from './chunk-reader.ts';
+import { isZeroRange } from './compare-pages.ts';
 import type { ManifestVm } from './manifest.ts';
+import { closeMemorySource } from './memory-source.ts';
 import { SnapshotReader } from './reader.ts';
 
 export interface VerifyFinding {
@@ -25,6 +25,7 @@ export interface VerifyFinding {
 export async function verifySnapshot(folder: string): Promise<VerifyFinding[]> {
   const reader = new SnapshotReader(folder);
   const { manifest } = reader;
+  let chain: SnapshotChain = [reader];
   const ports = new Set(manifest.vms.flatMap(vm => vm.ports));
   const findings = [
     await examine('channel.bin', () => {
@@ -34,13 +35,21 @@ export async function verifySnapshot(folder: string): Promise<VerifyFinding[]> {
     }),
     await examine('timeline.json', () => reader.file(manifest.timeline).length),
   ];
+  const { parent } = manifest;
+  if (parent !== null) {
+    const found = await examine(`${parent.cluster}/${parent.name}`, () => {
+      chain = readChain(reader);
+      return 0;
+    });
+    findings.push(found);
+  }
   for (const vm of manifest.vms) {
     findings.push(
       await examine(vm.state.path, () => {
         reader.state(vm);
         return vm.state.bytes;
       }),
-      await examine(vm.memory.path, () => verifyMemory(reader, vm)),
+      await examine(vm.memory.path, () => verifyMemory(chain, vm)),
     );
     for (const disk of vm.disks) {
       findings.push(await examine(disk.path, () => verifyDisk(join(folder, disk.path), disk)));
@@ -57,24 +66,33 @@ async function examine(what: string, check: () => number | Promise<number>): Pro
   }
 }
 
-/** Reads all of it; answers the bytes that are not zero. */
-function verifyMemory(reader: SnapshotReader, vm: ManifestVm): number {
-  const source = memorySource(reader, vm);
+/** Reads all of it, in all images of the chain; answers the bytes that are not zero. */
+function verifyMemory(chain: SnapshotChain, vm: ManifestVm): number {
+  const [{ manifest }] = chain;
+  if (manifest.parent !== null && chain.length === 1)
+    throw new TsvmmError('TSVMM_E_SNAPSHOT_CORRUPT', 'cannot be checked without its parent');
+  const source = openMemorySource(chain, vm.name);
+  const reader = new ChunkReader(source);
   const buffer = allocateNative(source.chunkSize);
   let bytes = 0;
   try {
     for (const [chunk, expected] of source.chunks.entries()) {
-      const offset = chunk * source.chunkSize;
-      const length = Math.min(source.chunkSize, source.length - offset);
-      readFully(source.fd, buffer.address, length, offset);
-      const content = bytesAt(buffer.address, length);
-      const right = expected === null ? content.every(byte => byte === 0) : crc32(content) === expected;
-      if (!right) throw new TsvmmError('TSVMM_E_SNAPSHOT_CORRUPT', `chunk ${chunk} has a wrong checksum`);
-      if (expected !== null) bytes += length;
+      const length = reader.chunkLength(chunk);
+      if (expected !== null) {
+        reader.read(chunk, buffer.address);
+        bytes += length;
+      } else {
+        reader.fill(chunk, buffer.address);
+        if (!isZeroRange(buffer.address, length))
+          throw new TsvmmError('TSVMM_E_SNAPSHOT_CORRUPT', `chunk ${chunk} is not zero`);
+      }
+      if (!reader.isTidy(chunk, buffer.address))
+        throw new TsvmmError('TSVMM_E_SNAPSHOT_CORRUPT', `chunk ${chunk} holds bytes that belong to no page`);
     }
   } finally {
     buffer.free();
-    closeSync(source.fd);
+    reader.free();
+    closeMemorySource(source);
   }
   return bytes;
 }

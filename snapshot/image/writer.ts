@@ -2,8 +2,10 @@ import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, renameSync, 
 import { basename, dirname, join } from 'node:path';
 import { TsvmmError } from '../../vmm/errors.ts';
 import type { SaveResult } from '../saver/saver.ts';
+import type { Compression } from './compression-names.ts';
 import { encodeJson, syncDirectory, writeDurably } from './durable.ts';
 import { type FileReference, MANIFEST_FILE, type Manifest, type ManifestVm } from './manifest.ts';
+import { encodeMemoryMap } from './memory-map.ts';
 import { seal } from './seal.ts';
 import type { VmStateJson } from './vm-state.ts';
 
@@ -37,43 +39,43 @@ export class SnapshotWriter {
     }
   }
 
-  /** Opens a VM's memory file, `length` bytes of nothing. Before the pause. */
-  openMemory(vm: string, length: number): number {
+  /** Opens a VM's memory file, `length` bytes of nothing, or an empty one to be packed. Before the pause. */
+  openMemory(vm: string, length: number, compression: Compression): number {
     mkdirSync(join(this.folder, 'vms', vm), { recursive: true, mode: 0o700 });
     const fd = openSync(join(this.folder, memoryPath(vm)), 'wx+', 0o600);
     this.memoryFds.set(vm, fd);
-    ftruncateSync(fd, length);
+    if (compression === 'none') ftruncateSync(fd, length);
     return fd;
   }
 
-  /** Writes the state, and the checksums of the memory, which is on the disk already; answers the VM's part of the manifest. */
-  finishVm(
-    vm: {
-      readonly name: string;
-      readonly memory_bytes: number;
-      readonly vcpus: number;
-      readonly chunk_bytes: number;
-    },
-    state: VmStateJson,
-    saved: SaveResult,
-  ): Omit<ManifestVm, 'disks' | 'ports'> {
-    const fd = this.memoryFds.get(vm.name);
-    if (fd === undefined)
-      throw new TsvmmError('TSVMM_E_INTERNAL', `the memory of ${vm.name} was never opened`);
-    closeSync(fd);
-    this.memoryFds.delete(vm.name);
+  /** Cuts off what a packed file has behind its last chunk; its new length. Before the memory is synced. */
+  trimMemory(vm: string, { fileLength }: SaveResult): void {
+    if (fileLength !== undefined) ftruncateSync(this.memoryFd(vm), fileLength);
+  }
+
+  /** Writes the state, and what is known of the memory, which is on the disk already; answers the VM's part of the manifest. */
+  finishVm(vm: FinishedVm, state: VmStateJson, saved: SaveResult): Omit<ManifestVm, 'disks' | 'ports'> {
+    const { name, memory_bytes, vcpus, macs, chunk_bytes, compression } = vm;
+    closeSync(this.memoryFd(name));
+    this.memoryFds.delete(name);
+    const write = (file: string, content: Uint8Array) =>
+      writeDurably(this.folder, `vms/${name}/${file}`, content);
     const chunks = saved.checksums.map((crc, chunk) => (saved.zeroChunks[chunk] ? null : crc));
-    const checksums = writeDurably(
-      this.folder,
-      `vms/${vm.name}/memory.json`,
-      encodeJson({ chunks, working_set: saved.workingSet }),
-    );
     return {
-      name: vm.name,
-      memory_bytes: vm.memory_bytes,
-      vcpus: vm.vcpus,
-      state: writeDurably(this.folder, `vms/${vm.name}/state.json`, encodeJson(state)),
-      memory: { path: memoryPath(vm.name), bytes: vm.memory_bytes, chunk_bytes: vm.chunk_bytes, checksums },
+      name,
+      memory_bytes,
+      vcpus,
+      macs: [...macs],
+      state: write('state.json', encodeJson(state)),
+      memory: {
+        path: memoryPath(name),
+        bytes: memory_bytes,
+        file_bytes: saved.fileLength ?? memory_bytes,
+        chunk_bytes,
+        compression,
+        map: write('memory.map', encodeMemoryMap(saved)),
+        checksums: write('memory.json', encodeJson({ chunks, working_set: saved.workingSet })),
+      },
     };
   }
 
@@ -92,12 +94,28 @@ export class SnapshotWriter {
     syncDirectory(dirname(this.target));
   }
 
+  private memoryFd(vm: string): number {
+    const fd = this.memoryFds.get(vm);
+    if (fd === undefined) throw new TsvmmError('TSVMM_E_INTERNAL', `the memory of ${vm} was never opened`);
+    return fd;
+  }
+
   /** Gives all space back. Idempotent; harmless after publish(). */
   discard(): void {
     for (const fd of this.memoryFds.values()) closeSync(fd);
     this.memoryFds.clear();
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+export interface FinishedVm {
+  readonly name: string;
+  readonly memory_bytes: number;
+  readonly vcpus: number;
+  /** Of its NICs, as aa:bb:cc:dd:ee:ff. */
+  readonly macs: readonly string[];
+  readonly chunk_bytes: number;
+  readonly compression: Compression;
 }
 
 const memoryPath = (vm: string): string => `vms/${vm}/memory.img`;

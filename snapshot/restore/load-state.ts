@@ -18,14 +18,19 @@ const loadOrder = ['mpState', 'regs', 'sregs', 'xcrs', 'xsave', 'debugregs', 'la
 /**
  * Puts the state into a new machine that has not run: RAM must be there already, as KVM writes its clock page when it
  * is told where that is. The clock is left for the moment of release, or the time until then would pass in the guest.
+ * `elapsed_ns` is what the guest's time stamp counters are to be ahead of the cut (a software KVM shows the host's anyway).
  * Throws TSVMM_E_SNAPSHOT_CORRUPT when the machine is of another shape than the state.
  */
-export function loadVmState(state: VmState, parts: MachineParts): void {
+export function loadVmState(
+  state: VmState,
+  parts: MachineParts,
+  { elapsed_ns = 0n }: { readonly elapsed_ns?: bigint } = {},
+): void {
   const { vm, vcpus, slots, serial, cmos } = parts;
   if (state.vcpus.length !== vcpus.length) {
     throw corrupt('state.vcpus', `are ${state.vcpus.length}, the VM has ${vcpus.length}`);
   }
-  for (const [i, vcpu] of vcpus.entries()) loadVcpu(vcpu, state.vcpus[i] as VcpuState);
+  for (const [i, vcpu] of vcpus.entries()) loadVcpu(vcpu, state.vcpus[i] as VcpuState, elapsed_ns);
   for (const chip of state.irqchips) vm.setIrqchip(chip.bytes);
   vm.setPit(state.pit.bytes);
 
@@ -72,11 +77,16 @@ function raiseAgain(vm: Vm, irq: number): void {
   vm.setIrqLine(irq, 1);
 }
 
-function loadVcpu(vcpu: Vcpu, { parts, msrs }: VcpuState): void {
+function loadVcpu(vcpu: Vcpu, { parts, msrs }: VcpuState, elapsed_ns: bigint): void {
   for (const name of loadOrder) put(vcpu, name, parts[name]);
   // The TSC first and the deadline last: the deadline is compared with the TSC when it is set.
   const rank = (index: number) => (index === MSR_TSC ? 0 : index === MSR_TSC_DEADLINE ? 2 : 1);
-  let rest = [...msrs].sort((a, b) => rank(a.index) - rank(b.index));
+  const elapsed_ticks = elapsed_ns === 0n ? 0n : (elapsed_ns * BigInt(vcpu.tsc_khz)) / 1_000_000n;
+  const advanced = msrs.map(({ index, data }) => ({
+    index,
+    data: index === MSR_TSC ? BigInt.asUintN(64, data + elapsed_ticks) : data,
+  }));
+  let rest = advanced.sort((a, b) => rank(a.index) - rank(b.index));
   for (let done = 0; rest.length > 0; rest = rest.slice(done + 1)) {
     done = vcpu.setMsrs(rest);
     const refused = rest[done];

@@ -1,12 +1,10 @@
-import { crc32 } from 'node:zlib';
-import { memset } from '../../vmm/ffi/libc.ts';
 import type { EventLoop } from '../../vmm/io/event-loop.ts';
 import { hvaOffset } from '../../vmm/memory/address.ts';
-import { allocateNative, bytesAt, type NativeMemory } from '../../vmm/memory/native.ts';
+import { allocateNative, type NativeMemory } from '../../vmm/memory/native.ts';
 import { UserFaultFd } from '../../vmm/memory/userfaultfd.ts';
-import { corrupt } from '../image/struct-codec.ts';
-import { readFully, requireSameSize } from './eager.ts';
-import type { LoadTarget, MemorySource } from './memory-source.ts';
+import { ChunkReader } from '../image/chunk-reader.ts';
+import type { MemorySource } from '../image/memory-source.ts';
+import { type LoadTarget, requireSameSize } from './eager.ts';
 
 export interface PagerSetup {
   readonly source: MemorySource;
@@ -25,6 +23,7 @@ export class Pager {
   private readonly setup: PagerSetup;
   private readonly userfault: UserFaultFd;
   private readonly loaded: Uint8Array;
+  private readonly reader: ChunkReader;
   private readonly staging: NativeMemory;
   private readonly queue: number[];
   private next = 0;
@@ -40,6 +39,7 @@ export class Pager {
     this.onDone = onDone;
     this.userfault = new UserFaultFd(setup.userfaultFd);
     this.loaded = new Uint8Array(source.chunks.length);
+    this.reader = new ChunkReader(source);
     this.staging = allocateNative(source.chunkSize, { huge: true });
     const rest = Array.from(source.chunks.keys()).filter(chunk => source.chunks[chunk] !== null);
     this.queue = [...source.workingSet, ...rest];
@@ -62,7 +62,7 @@ export class Pager {
     const { target, userfaultFd } = this.setup;
     this.userfault.unregister(target.address, target.length);
     this.loop.remove(userfaultFd);
-    this.staging.free();
+    this.freeBuffers();
     this.onDone(undefined);
   }
 
@@ -72,23 +72,15 @@ export class Pager {
       const chunk = Math.floor((address - target.address) / source.chunkSize);
       // Faults of several threads on one chunk come one by one; the first was answered for all.
       if (this.loaded[chunk] === 0) this.load(chunk);
-      else this.userfault.wake(this.address(chunk), this.length(chunk));
+      else this.userfault.wake(this.address(chunk), this.reader.chunkLength(chunk));
     }
   }
 
   private load(chunk: number): void {
-    const { source, canMove } = this.setup;
-    const { staging } = this;
-    const length = this.length(chunk);
-    const expected = source.chunks[chunk];
-    if (expected === null || expected === undefined) {
-      memset(staging.address, 0, length);
-    } else {
-      readFully(source.fd, staging.address, length, chunk * source.chunkSize);
-      if (crc32(bytesAt(staging.address, length)) !== expected) {
-        throw corrupt('memory.img', `has a wrong checksum in chunk ${chunk}`);
-      }
-    }
+    const { canMove } = this.setup;
+    const { staging, reader } = this;
+    const length = reader.chunkLength(chunk);
+    reader.read(chunk, staging.address);
     this.loaded[chunk] = 1;
     if (canMove) this.userfault.move(this.address(chunk), staging.address, length);
     else this.userfault.copy(this.address(chunk), staging.address, length);
@@ -100,16 +92,17 @@ export class Pager {
     } catch (error) {
       this.loop.remove(this.setup.userfaultFd);
       this.next = this.queue.length;
+      this.freeBuffers();
       this.onDone(error);
     }
   }
 
-  private address(chunk: number): LoadTarget['address'] {
-    return hvaOffset(this.setup.target.address, chunk * this.setup.source.chunkSize);
+  private freeBuffers(): void {
+    this.staging.free();
+    this.reader.free();
   }
 
-  private length(chunk: number): number {
-    const { source } = this.setup;
-    return Math.min(source.chunkSize, source.length - chunk * source.chunkSize);
+  private address(chunk: number): LoadTarget['address'] {
+    return hvaOffset(this.setup.target.address, chunk * this.setup.source.chunkSize);
   }
 }

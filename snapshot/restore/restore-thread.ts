@@ -1,8 +1,8 @@
 /** The thread that loads the memory of one restored VM: all of it at once, or as the VM asks for it. */
 import { serializeError } from '../../vmm/errors.ts';
 import { serveIoThread } from '../../vmm/io/io-thread.ts';
-import { loadEagerly } from './eager.ts';
-import type { LoadTarget, MemorySource } from './memory-source.ts';
+import type { MemorySource } from '../image/memory-source.ts';
+import { type LoadTarget, loadEagerly } from './eager.ts';
 import { Pager, type PagerSetup } from './pager.ts';
 
 export type RestoreMessage =

@@ -4,15 +4,14 @@ import { CopyOnWrite } from '../../vmm/memory/copy-on-write.ts';
 import { CowCounter, type CowState } from '../../vmm/memory/cow-state.ts';
 import { allocateNative } from '../../vmm/memory/native.ts';
 import type { RamDescriptor } from '../../vmm/memory/ram.ts';
-import { ChunkWriter } from './chunk-writer.ts';
+import { ChunkWriter, type ImageTarget } from './chunk-writer.ts';
 
 const BELL_WAIT_MS = 20;
 const WORKING_SET_CHUNKS = 4096;
 
 export interface SaveRequest {
   readonly ram: RamDescriptor;
-  /** The image file, open for writing. */
-  readonly fd: number;
+  readonly target: ImageTarget;
 }
 
 export interface SaveResult {
@@ -22,7 +21,14 @@ export interface SaveResult {
   /** Chunks that were copied because somebody wrote them, in that order, at most WORKING_SET_CHUNKS. */
   readonly workingSet: readonly number[];
   readonly pages_zero: number;
+  /** Pages that are as the parent has them. */
+  readonly pages_inherited: number;
   readonly bytesWritten: number;
+  /** See PageMap and FrameTable. */
+  readonly states: Uint8Array;
+  readonly frames: Uint8Array;
+  /** Length that the file is to have, if not that of RAM. */
+  readonly fileLength: number | undefined;
 }
 
 /**
@@ -31,11 +37,19 @@ export interface SaveResult {
  * Returns when all chunks of the epoch are in the file. Throws TSVMM_E_DISK, leaving the epoch armed, and
  * TSVMM_E_INTERRUPTED when the epoch was ended meanwhile.
  */
-export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
+export function saveMemory({ ram, target }: SaveRequest): SaveResult {
   const cow = new CopyOnWrite(ram.cow, ram.address, ram.length);
+  const writer = new ChunkWriter(target, cow.state.chunkSize, ram.length);
+  try {
+    return saveWith(writer, cow);
+  } finally {
+    writer.free();
+  }
+}
+
+function saveWith(writer: ChunkWriter, cow: CopyOnWrite): SaveResult {
   const { state } = cow;
   const { chunkSize } = state;
-  const writer = new ChunkWriter(fd, chunkSize, cow.chunkCount);
   /** Chunks of which the active save has written something. */
   const touched = new Uint8Array(cow.chunkCount);
 
@@ -97,18 +111,24 @@ export function saveMemory({ ram, fd }: SaveRequest): SaveResult {
     state.waitForWriters(bell, BELL_WAIT_MS);
   }
 
-  return resultOf(writer, cow, workingSet);
+  return resultOf(writer, workingSet);
 }
 
 /** What is known when all chunks are in the file. */
-export function resultOf(writer: ChunkWriter, cow: CopyOnWrite, workingSet: readonly number[]): SaveResult {
+export function resultOf(writer: ChunkWriter, workingSet: readonly number[]): SaveResult {
   const { records } = writer;
+  const sum = (key: 'zeroPages' | 'inheritedPages') =>
+    records.reduce((total, record) => total + (record?.[key] ?? 0), 0);
   return {
     checksums: Array.from(records, record => record?.crc ?? 0),
-    zeroChunks: Array.from(records, (record, chunk) => record?.zeroPages === cow.chunkLength(chunk) / 4096),
+    zeroChunks: Array.from(records, record => record?.isZero ?? false),
     workingSet,
-    pages_zero: records.reduce((sum, record) => sum + (record?.zeroPages ?? 0), 0),
+    pages_zero: sum('zeroPages'),
+    pages_inherited: sum('inheritedPages'),
     bytesWritten: writer.bytesWritten,
+    states: writer.map.bytes,
+    frames: writer.frames,
+    fileLength: writer.end,
   };
 }
 

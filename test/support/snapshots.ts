@@ -2,11 +2,14 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SnapshotTimeline } from '../../snapshot/cluster/timeline.ts';
 import { CopyPools } from '../../snapshot/cow/copy-pool.ts';
+import { openMemorySource, readChain } from '../../snapshot/image/chain.ts';
+import { identityOf } from '../../snapshot/image/identity.ts';
+import { closeMemorySource } from '../../snapshot/image/memory-source.ts';
+import { ParentSnapshot } from '../../snapshot/image/parent.ts';
 import { SnapshotReader } from '../../snapshot/image/reader.ts';
 import { SnapshotFolder } from '../../snapshot/image/store.ts';
 import { loadEagerly } from '../../snapshot/restore/eager.ts';
 import { loadVmState } from '../../snapshot/restore/load-state.ts';
-import { memorySource } from '../../snapshot/restore/memory-source.ts';
 import type { SaveResult } from '../../snapshot/saver/saver.ts';
 import type { SaverMessage } from '../../snapshot/saver/saver-thread.ts';
 import type { TransientReport } from '../../snapshot/transient/transient.ts';
@@ -14,6 +17,7 @@ import { type VmSaveReport, type VmSnapshotOptions, VmSnapshotter } from '../../
 import { IoThread } from '../../vmm/io/io-thread.ts';
 import type { Machine } from '../../vmm/machine.ts';
 import type { MachineSoftware } from '../../vmm/machine-parts.ts';
+import { HUGE_PAGE_SIZE } from '../../vmm/memory/address.ts';
 import { MEMORY_FOLDER, temporaryFolder } from './temporary.ts';
 
 export interface TakenSnapshot {
@@ -21,6 +25,10 @@ export interface TakenSnapshot {
   readonly snapshotter: VmSnapshotter;
   readonly cut: TransientReport;
   readonly report: VmSaveReport;
+}
+
+export interface TakeOptions extends VmSnapshotOptions {
+  readonly parent?: TakenSnapshot | undefined;
 }
 
 /** What happens along the way of a snapshot, for tests to look into it. */
@@ -46,22 +54,50 @@ export class SnapshotRig {
     this.folder = folder;
   }
 
+  /** `parent` is another one of this rig, which must fit. */
   async take(
     machine: Machine,
-    options: VmSnapshotOptions = { cow: 'mprotect' },
+    { parent, ...options }: TakeOptions = { cow: 'mprotect' },
     hooks: SnapshotHooks = {},
+  ): Promise<TakenSnapshot> {
+    const builtOn = parent === undefined ? undefined : this.open(parent, machine, options);
+    try {
+      return await this.takeOn(builtOn, machine, options, hooks);
+    } finally {
+      builtOn?.close();
+    }
+  }
+
+  private async takeOn(
+    parent: ParentSnapshot | undefined,
+    machine: Machine,
+    options: VmSnapshotOptions,
+    hooks: SnapshotHooks,
   ): Promise<TakenSnapshot> {
     const epoch = ++this.epoch;
     const name = `s${epoch}`;
     const store = { cluster: 'test', folder: this.folder, configuration: {} };
-    const image = new SnapshotFolder(store, name, epoch, {
-      method: 'hotsnap',
-      cow: options.cow,
-      filter: 'off',
-    });
+    const image = new SnapshotFolder(
+      store,
+      name,
+      epoch,
+      {
+        method: 'hotsnap',
+        cow: options.cow,
+        filter: 'off',
+        compression: options.compression ?? 'none',
+      },
+      parent,
+    );
     let snapshotter: VmSnapshotter | undefined;
     try {
-      snapshotter = await VmSnapshotter.prepare(machine, options, image.writer, this.saver, this.pools);
+      snapshotter = await VmSnapshotter.prepare(
+        machine,
+        { ...options, base: parent?.memory('vm') },
+        image.writer,
+        this.saver,
+        this.pools,
+      );
       await hooks.prepared?.(snapshotter);
       const { transient } = snapshotter;
       transient.whileFrozen = () => hooks.frozen?.(snapshotter as VmSnapshotter);
@@ -77,6 +113,24 @@ export class SnapshotRig {
       await image.discard();
       throw error;
     }
+  }
+
+  private open(
+    { folder }: TakenSnapshot,
+    machine: Machine,
+    { chunkSize }: VmSnapshotOptions,
+  ): ParentSnapshot {
+    const found = ParentSnapshot.find(
+      [{ folder, identity: identityOf(new SnapshotReader(folder).manifest) }],
+      {
+        cluster: 'test',
+        siblings: this.folder,
+        chunkSize: chunkSize ?? HUGE_PAGE_SIZE,
+        vms: new Map([['vm', machine.config]]),
+      },
+    );
+    if (found === undefined) throw new Error(`${folder} is no parent for the next snapshot`);
+    return found;
   }
 
   discard({ folder }: TakenSnapshot): void {
@@ -108,7 +162,9 @@ export function restored(folder: string, vm = 'vm'): MachineSoftware {
     install: parts => {
       const reader = new SnapshotReader(folder);
       const manifest = reader.vm(vm);
-      loadEagerly(memorySource(reader, manifest), parts.ram);
+      const source = openMemorySource(readChain(reader), vm);
+      loadEagerly(source, parts.ram);
+      closeMemorySource(source);
       loadVmState(reader.state(manifest), parts);
     },
   };

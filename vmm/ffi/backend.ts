@@ -18,6 +18,12 @@ export interface FfiBackend {
   /** Binds a libc function; on failure (result -1) the call yields -errno instead. Throws if libc lacks it. */
   bind(symbol: string, result: CResult, parameters: readonly CParameter[]): CFunction;
 
+  /**
+   * Binds a function of another shared library, such as "libzstd.so.1", whose result comes as it is: such libraries do not
+   * use errno. Throws if the library, or the symbol in it, is not there.
+   */
+  bindFrom(library: string, symbol: string, result: CResult, parameters: readonly CParameter[]): CFunction;
+
   /** Address of a libc function, to be passed to the kernel or to libc. */
   symbolAddress(symbol: string): Hva;
 

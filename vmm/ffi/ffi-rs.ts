@@ -25,14 +25,20 @@ function toArgument(value: number | string | Uint8Array): number | string | Buff
 export function createFfiRsBackend(): FfiBackend {
   ffi.open({ library: LIBC, path: 'libc.so.6' });
 
+  const signatureOf = (
+    library: string,
+    symbol: string,
+    result: CResult,
+    parameters: readonly CParameter[],
+  ) => ({
+    library,
+    funcName: symbol,
+    retType: resultTypes[result],
+    paramsType: parameters.map(parameter => parameterTypes[parameter]),
+  });
+
   function bind(symbol: string, result: CResult, parameters: readonly CParameter[]): CFunction {
-    const signature = {
-      library: LIBC,
-      funcName: symbol,
-      retType: resultTypes[result],
-      paramsType: parameters.map(parameter => parameterTypes[parameter]),
-      errno: true,
-    } as const;
+    const signature = { ...signatureOf(LIBC, symbol, result, parameters), errno: true } as const;
     return (...values) => {
       const { value, errnoCode } = ffi.load({
         ...signature,
@@ -40,6 +46,17 @@ export function createFfiRsBackend(): FfiBackend {
       } as any) as any;
       return value === -1 ? -errnoCode : value;
     };
+  }
+
+  function bindFrom(
+    library: string,
+    symbol: string,
+    result: CResult,
+    parameters: readonly CParameter[],
+  ): CFunction {
+    ffi.open({ library, path: library });
+    const signature = signatureOf(library, symbol, result, parameters);
+    return (...values) => ffi.load({ ...signature, paramsValue: values.map(toArgument) } as any) as any;
   }
 
   const dlsym = bind('dlsym', 'i64', ['address', 'cstring']);
@@ -60,6 +77,7 @@ export function createFfiRsBackend(): FfiBackend {
   return {
     name: 'ffi-rs',
     bind,
+    bindFrom,
     symbolAddress: (symbol: string): Hva => hva(dlsym(0, symbol)),
     view,
     addressOf: (bytes: Uint8Array): Hva => hva(identity(bytes, bytes, 0)),

@@ -41,6 +41,12 @@ export function createKoffiBackend(): FfiBackend {
   return {
     name: 'koffi',
     bind,
+    bindFrom: (library, symbol, result, parameters): CFunction =>
+      koffi.load(library).func(
+        symbol,
+        resultTypes[result],
+        parameters.map(parameter => parameterTypes[parameter]),
+      ) as any,
     symbolAddress: (symbol: string): Hva => hva(Number(koffi.address(libc.symbol(symbol)))),
     view: (address: Hva, length: number): ArrayBuffer => koffi.view(BigInt(address), length),
     addressOf: (bytes: Uint8Array): Hva => hva(Number(koffi.address(bytes))),

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { CopyPools } from '../../../snapshot/cow/copy-pool.ts';
 import type { CowMechanismName } from '../../../snapshot/cow/mechanism.ts';
+import { readChain } from '../../../snapshot/image/chain.ts';
+import { FORMAT, FORMAT_VERSION } from '../../../snapshot/image/manifest.ts';
 import { SnapshotReader } from '../../../snapshot/image/reader.ts';
 import { SnapshotWriter } from '../../../snapshot/image/writer.ts';
 import { restoredSoftware } from '../../../snapshot/restore/restored-software.ts';
@@ -79,12 +81,12 @@ export class TsvmmSubject {
 
   /** Time until a VM restored from the last snapshot prints its next line, from nothing. */
   async restore(lazy: boolean): Promise<Sample> {
-    const reader = new SnapshotReader(this.path(this.count));
+    const chain = readChain(new SnapshotReader(this.path(this.count)));
     const log = new DirtyLog();
     const thread = new VcpuHandle();
     await thread.started();
     const started = performance.now();
-    const software = restoredSoftware(reader, reader.vm('bench'), {
+    const software = restoredSoftware(chain, 'bench', {
       lazy,
       onDamage: error => console.error(error),
     });
@@ -155,11 +157,13 @@ export class TsvmmSubject {
 
   private publish(writer: SnapshotWriter, vm: Awaited<ReturnType<VmSnapshotter['save']>>['manifest']): void {
     writer.publish({
-      format: 'tsvmm-snapshot',
-      version: 1,
+      format: FORMAT,
+      version: FORMAT_VERSION,
       cluster: 'bench',
       name: `s${this.count}`,
       created_at: new Date().toISOString(),
+      cut_realtime_us: Date.now() * 1000,
+      parent: null,
       epoch: this.count,
       method: 'hotsnap',
       cow: 'mprotect',

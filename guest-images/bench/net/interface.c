@@ -7,9 +7,11 @@
 #include "lwip/ip.h"
 #include "lwip/prot/ip4.h"
 #include "lwip/prot/tcp.h"
+#include "lwip/timeouts.h"
 
 #define RECEIVE_BATCH 64 // frames between two turns of the workloads
 #define TCP_CHECKSUM_OFFSET 16
+#define ADDRESS_CHECK_MS 1000
 
 // The headers of an outgoing TCP frame, which lwIP keeps in one piece.
 struct tcp_frame {
@@ -87,6 +89,18 @@ static bool before_sleep(void *context) {
   return virtio_net_before_sleep(&((struct interface *)context)->net);
 }
 
+// The address changes when a snapshot is restored as a clone. The interrupt that tells so is like any other, and reading
+// its cause would be an exit for each: looking at the generation once a second is cheaper. Peers learn the new address
+// from the announcement; until then what they send to the old one still comes.
+static void check_address(void *context) {
+  struct interface *interface = context;
+  struct netif *netif = &interface->netif;
+  sys_timeout(ADDRESS_CHECK_MS, check_address, interface);
+  if (!virtio_net_update_config(&interface->net)) return;
+  memcpy(netif->hwaddr, interface->net.mac, ETH_HWADDR_LEN);
+  etharp_gratuitous(netif);
+}
+
 static err_t initialize(struct netif *netif) {
   struct interface *interface = netif->state;
   netif->name[0] = 'v';
@@ -112,4 +126,5 @@ void interface_start(struct interface *interface, struct virtio_mmio *device, co
     fatal("lwIP refuses the network card at 0x%lx", device->base);
   events_add((struct event_source){poll, flush, before_sleep, interface});
   netif_set_up(&interface->netif); // announces the address to the network
+  sys_timeout(ADDRESS_CHECK_MS, check_address, interface);
 }

@@ -71,11 +71,18 @@ static void negotiate(struct virtio_mmio *device) {
 }
 
 static void read_config(struct virtio_net *net) {
+  net->config_generation = virtio_mmio_read(net->device, VIRTIO_MMIO_CONFIG_GENERATION);
   for (u32 i = 0; i < sizeof net->mac; i++) net->mac[i] = virtio_mmio_config8(net->device, CONFIG_MAC + i);
   net->mtu = MTU_DEFAULT;
   if (virtio_mmio_has(net->device, F_MTU)) net->mtu = virtio_mmio_config16(net->device, CONFIG_MTU);
   if (!virtio_mmio_has(net->device, F_MAC))
     fatal("the network device at 0x%lx has no MAC address", net->device->base);
+}
+
+bool virtio_net_update_config(struct virtio_net *net) {
+  if (virtio_mmio_read(net->device, VIRTIO_MMIO_CONFIG_GENERATION) == net->config_generation) return false;
+  read_config(net);
+  return true;
 }
 
 void virtio_net_start(struct virtio_net *net, struct virtio_mmio *device) {

@@ -18,6 +18,7 @@ struct virtio_net {
   struct virtqueue receive, transmit;
   u8 mac[6];
   u16 mtu;
+  u32 config_generation;   // with which these two were read
   bool sends_checksums;    // the device completes TCP checksums
   bool sends_large_frames; // the device cuts TCP segments larger than the MTU
   u32 receive_buffer_bytes;
@@ -27,6 +28,9 @@ struct virtio_net {
 };
 
 void virtio_net_start(struct virtio_net *net, struct virtio_mmio *device);
+
+// Reads address and MTU again if the device says that its configuration has changed since; false if not.
+bool virtio_net_update_config(struct virtio_net *net);
 
 // Queues the frame with this header (whose checksum and gso fields the caller has set) and keeps a reference
 // until it is sent. Sees to it that the transmit queue is shown to the device later. False if there is no

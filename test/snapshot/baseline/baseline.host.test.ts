@@ -36,7 +36,12 @@ let epoch = 0;
 function newImage(method: Method): { image: SnapshotFolder; folder: string } {
   const name = `${method}${++epoch}`;
   const store = { cluster: 'test', folder: rig.folder, configuration: {} };
-  const image = new SnapshotFolder(store, name, epoch, { method, cow: 'mprotect', filter: 'off' });
+  const image = new SnapshotFolder(store, name, epoch, {
+    method,
+    cow: 'mprotect',
+    filter: 'off',
+    compression: 'none',
+  });
   return { image, folder: join(rig.folder, name) };
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { type CopyPool, CopyPools } from '../../../snapshot/cow/copy-pool.ts';
 import type { CowMechanism, ProtectedRam } from '../../../snapshot/cow/mechanism.ts';
+import type { ImageTarget } from '../../../snapshot/saver/chunk-writer.ts';
 import type { SaveResult } from '../../../snapshot/saver/saver.ts';
 import type { SaverMessage } from '../../../snapshot/saver/saver-thread.ts';
 import { errno } from '../../../vmm/ffi/errno.ts';
@@ -59,7 +60,8 @@ class Rig {
     const fd = openSync(path, 'w+');
     try {
       const { address, length, cow } = this.ram;
-      await this.saver.request({ save: { ram: { address, length, cow }, fd } });
+      const target: ImageTarget = { fd, compression: 'none' };
+      await this.saver.request({ save: { ram: { address, length, cow }, target } });
     } finally {
       closeSync(fd);
     }

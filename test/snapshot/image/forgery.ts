@@ -1,13 +1,14 @@
 import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { openMemorySource, readChain } from '../../../snapshot/image/chain.ts';
 import { encodeJson } from '../../../snapshot/image/durable.ts';
 import { MANIFEST_FILE } from '../../../snapshot/image/manifest.ts';
+import { closeMemorySource } from '../../../snapshot/image/memory-source.ts';
 import { SnapshotReader } from '../../../snapshot/image/reader.ts';
 import { seal } from '../../../snapshot/image/seal.ts';
 import { verifySnapshot } from '../../../snapshot/image/verify.ts';
 import { loadEagerly } from '../../../snapshot/restore/eager.ts';
-import { memorySource } from '../../../snapshot/restore/memory-source.ts';
 import { type ErrorCode, TsvmmError } from '../../../vmm/errors.ts';
 import { allocateRam } from '../../../vmm/memory/ram.ts';
 
@@ -66,14 +67,27 @@ export class Forgery {
     });
   }
 
+  /** Puts other bytes in the place of the first VM's memory.map, and says so in the manifest. */
+  replaceMap(edit: (map: Buffer) => Uint8Array): void {
+    this.editManifest(({ vms: [vm] }) => {
+      const { map } = vm.memory;
+      const content = edit(this.read(map.path));
+      this.replace(map.path, content);
+      Object.assign(map, { bytes: content.length, crc32: crc32(content) });
+    });
+  }
+
   /** Reads all that a restore reads, into memory of the VM's size. */
   load(): void {
     const reader = new SnapshotReader(this.folder);
+    const chain = readChain(reader);
     for (const vm of reader.manifest.vms) {
       reader.state(vm);
       const ram = allocateRam(Math.min(vm.memory_bytes, 2 ** 30));
       try {
-        loadEagerly(memorySource(reader, vm), ram);
+        const source = openMemorySource(chain, vm.name);
+        loadEagerly(source, ram);
+        closeMemorySource(source);
       } finally {
         ram.free();
       }

@@ -13,17 +13,25 @@ import { SnapshotRig } from '../../support/snapshots.ts';
 import { testUnless } from '../../support.ts';
 import { Forgery } from './forgery.ts';
 
-const FLIPS_PER_FILE = 12;
+const FLIPS_PER_FILE = 8;
 const MEMORY = 'vms/vm/memory.img';
 const STATE = 'vms/vm/state.json';
-const files = [MANIFEST_FILE, 'channel.bin', 'timeline.json', STATE, 'vms/vm/memory.json', MEMORY];
+const files = [
+  MANIFEST_FILE,
+  'channel.bin',
+  'timeline.json',
+  STATE,
+  'vms/vm/memory.json',
+  'vms/vm/memory.map',
+  MEMORY,
+];
 
 const test = suite('a hostile snapshot');
 const rig = new SnapshotRig();
 let original = '';
 test.before(async () => {
   if (lacksKvm() !== undefined) return;
-  await withGuest({ cmdline: 'idle', memory_bytes: 32 * MIB }, async ({ machine }) => {
+  await withGuest({ cmdline: 'idle', memory_bytes: 16 * MIB }, async ({ machine }) => {
     original = (await rig.take(machine)).folder;
   });
 });
@@ -84,13 +92,14 @@ for (const file of files) {
 /** Values in the manifest, under a right checksum. */
 const manifests: Record<string, [path: string, value: unknown]> = {
   'another format': ['format', 'other'],
-  'a newer version': ['version', 2],
+  'a newer version': ['version', 3],
+  'an older version': ['version', 1],
   'an unknown field': ['surprise', 1],
   'a path out of the folder': ['vms.0.state.path', '../../../etc/passwd'],
   'an absolute path': ['vms.0.memory.path', '/dev/zero'],
   'a path with a NUL': ['vms.0.memory.path', 'vms\0/memory.img'],
   'a VM whose name is a path': ['vms.0.name', '../vm'],
-  'two sizes of memory': ['vms.0.memory_bytes', 30 * MIB],
+  'two sizes of memory': ['vms.0.memory_bytes', 14 * MIB],
   'chunks of one byte': ['vms.0.memory.chunk_bytes', 1],
   'chunks of no power of two': ['vms.0.memory.chunk_bytes', 12288],
   'chunks larger than any memory': ['vms.0.memory.chunk_bytes', 2 ** 40],
@@ -127,8 +136,8 @@ const spoilt: Record<string, (forgery: Forgery) => void> = {
     truncateSync(f.path(MANIFEST_FILE), 8 * 2 ** 30);
   },
   'more memory than the file has': f => {
-    f.setInManifest('vms.0.memory_bytes', 34 * MIB);
-    f.setInManifest('vms.0.memory.bytes', 34 * MIB);
+    for (const size of ['memory_bytes', 'memory.bytes', 'memory.file_bytes'])
+      f.setInManifest(`vms.0.${size}`, 18 * MIB);
   },
   'memory beyond all addresses': f => {
     f.setInManifest('vms.0.memory_bytes', 2 ** 52);

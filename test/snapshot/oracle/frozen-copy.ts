@@ -1,13 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
+import { openMemorySource, readChain } from '../../../snapshot/image/chain.ts';
+import { closeMemorySource } from '../../../snapshot/image/memory-source.ts';
+import { SnapshotReader } from '../../../snapshot/image/reader.ts';
 import { decodeVmState, encodeVmState } from '../../../snapshot/image/vm-state.ts';
+import { loadEagerly } from '../../../snapshot/restore/eager.ts';
 import type { VmSaveReport, VmSnapshotter } from '../../../snapshot/vm-snapshotter.ts';
 import { memcpy } from '../../../vmm/ffi/libc.ts';
 import { vcpuStateNames } from '../../../vmm/kvm/vcpu.ts';
 import type { Machine } from '../../../vmm/machine.ts';
 import { PAGE_SIZE } from '../../../vmm/memory/address.ts';
 import { allocateNative, bytesAt, type NativeMemory } from '../../../vmm/memory/native.ts';
+import { allocateRam } from '../../../vmm/memory/ram.ts';
 import type { TakenSnapshot } from '../../support/snapshots.ts';
 
 /** State that time changes while the vCPU stands still: the TSC, and the APIC's timer and what it raises. */
@@ -44,12 +49,20 @@ export class FrozenCopy {
     checkCounts(report, this.machine);
   }
 
+  get length(): number {
+    return this.copy.length;
+  }
+
+  equals(memory: Buffer): boolean {
+    return memory.equals(bytesAt(this.copy.address, this.copy.length));
+  }
+
   free(): void {
     this.copy.free();
   }
 
   checkMemory(folder: string): void {
-    const image = readFileSync(join(folder, 'vms', this.machine.config.name, 'memory.img'));
+    const image = loadedMemory(folder, this.machine.ram.length);
     const expected = bytesAt(this.copy.address, this.copy.length);
     assert.is(image.length, expected.length, 'the size of the image');
     if (image.equals(expected)) return;
@@ -73,6 +86,23 @@ export class FrozenCopy {
       assert.is(JSON.stringify(saved), this.states[i], `the state of vCPU ${i}`);
     }
     assert.ok(vcpus.every(({ msrs }) => msrs.some(({ index }) => TIMED_MSRS.has(index))));
+  }
+}
+
+/** All of a snapshot's memory: as the file has it if the snapshot stands alone and is not compressed, else as a restore reads it. */
+export function loadedMemory(folder: string, length: number, vm = 'vm'): Buffer {
+  const reader = new SnapshotReader(folder);
+  const { memory } = reader.vm(vm);
+  if (reader.manifest.parent === null && memory.compression === 'none')
+    return readFileSync(join(folder, memory.path));
+  const ram = allocateRam(length);
+  const source = openMemorySource(readChain(reader), vm);
+  try {
+    loadEagerly(source, ram);
+    return Buffer.from(bytesAt(ram.address, length));
+  } finally {
+    closeMemorySource(source);
+    ram.free();
   }
 }
 

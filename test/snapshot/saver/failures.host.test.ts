@@ -6,13 +6,14 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { CowMechanismName } from '../../../snapshot/cow/mechanism.ts';
 import { listSnapshots, removePartial } from '../../../snapshot/image/list.ts';
+import { removeSnapshots } from '../../../snapshot/image/remove.ts';
+import type { VmSnapshotOptions } from '../../../snapshot/vm-snapshotter.ts';
 import { type ErrorCode, TsvmmError } from '../../../vmm/errors.ts';
 import { MIB } from '../../../vmm/memory/address.ts';
 import { lacksKvm } from '../../support/bench-image.ts';
 import { type Guest, withGuest } from '../../support/guest.ts';
-import { type SnapshotHooks, SnapshotRig } from '../../support/snapshots.ts';
+import { type SnapshotHooks, SnapshotRig, type TakeOptions } from '../../support/snapshots.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 import { testUnless } from '../../support.ts';
 import { FrozenCopy } from '../oracle/frozen-copy.ts';
@@ -22,7 +23,31 @@ const rig = new SnapshotRig();
 test.after(() => rig.stop());
 
 const config = { cmdline: 'dirty size=48M stat=50', memory_bytes: 64 * MIB };
-const mechanisms: readonly CowMechanismName[] = ['mprotect', 'userfaultfd'];
+
+/** How the snapshot that fails is taken. */
+interface Kind extends VmSnapshotOptions {
+  readonly name: string;
+  readonly incremental: boolean;
+  /** Of a file system that it does not fit, with its parent if it has one. */
+  readonly small: string;
+}
+const plain = { incremental: false, small: '16M' };
+const kinds: readonly Kind[] = [
+  { name: 'mprotect', cow: 'mprotect', ...plain },
+  { name: 'userfaultfd', cow: 'userfaultfd', ...plain },
+  { name: 'zstd', cow: 'mprotect', compression: 'zstd', incremental: false, small: '64K' },
+  { name: 'incremental', cow: 'mprotect', incremental: true, small: '60M' },
+];
+
+/** The options, with a parent if it is to have one. */
+async function optionsOf(
+  { cow, compression = 'none', incremental }: Kind,
+  rig: SnapshotRig,
+  { machine }: Guest,
+): Promise<TakeOptions> {
+  const parent = incremental ? await rig.take(machine) : undefined;
+  return { cow, compression, parent };
+}
 
 /** The guest runs, finds its memory as it wrote it, and can be snapshotted. */
 async function assertUnharmed(guest: Guest): Promise<void> {
@@ -54,22 +79,25 @@ async function failureOf(attempt: Promise<unknown>, code: ErrorCode): Promise<Ts
 
 const lacksRoot = process.getuid?.() === 0 ? undefined : 'mounting a file system needs root';
 
-for (const cow of mechanisms) {
+for (const kind of kinds) {
+  const { name } = kind;
   testUnless(
     lacksKvm() ?? lacksRoot,
     test,
-    `${cow}: for want of space gives TSVMM_E_DISK and all space back`,
+    `${name}: for want of space gives TSVMM_E_DISK and all space back`,
     () =>
       withGuest(config, async guest => {
         const folder = join(temporaryFolder(), 'small');
         mkdirSync(folder);
-        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16M', 'tmpfs', folder]);
+        execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${kind.small}`, 'tmpfs', folder]);
         const small = new SnapshotRig(folder);
         try {
+          const options = await optionsOf(kind, small, guest);
+          const there = readdirSync(folder);
           const before = statfsSync(folder).bfree;
-          const error = await failureOf(small.take(guest.machine, { cow }), 'TSVMM_E_DISK');
+          const error = await failureOf(small.take(guest.machine, options), 'TSVMM_E_DISK');
           assert.match(String(error.hint), /space/);
-          assert.equal(readdirSync(folder), []);
+          assert.equal(readdirSync(folder), there);
           assert.is(statfsSync(folder).bfree, before);
         } finally {
           await small.stop();
@@ -79,17 +107,19 @@ for (const cow of mechanisms) {
       }),
   );
 
-  testUnless(lacksKvm(), test, `${cow}: for a write error gives TSVMM_E_DISK`, () =>
+  testUnless(lacksKvm(), test, `${name}: for a write error gives TSVMM_E_DISK`, () =>
     withGuest(config, async guest => {
       const hooks: SnapshotHooks = { prepared: ({ memoryFd }) => replaceFile(memoryFd, '/dev/null') };
-      const error = await failureOf(rig.take(guest.machine, { cow }, hooks), 'TSVMM_E_DISK');
+      const options = await optionsOf(kind, rig, guest);
+      const error = await failureOf(rig.take(guest.machine, options, hooks), 'TSVMM_E_DISK');
       assert.match(String(error.cause), /EBADF/);
       await assertUnharmed(guest);
     }),
   );
 
-  testUnless(lacksKvm(), test, `${cow}: abort() at any time leaves the VM alone, again and again`, () =>
+  testUnless(lacksKvm(), test, `${name}: abort() at any time leaves the VM alone, again and again`, () =>
     withGuest(config, async guest => {
+      const options = await optionsOf(kind, rig, guest);
       for (const delay_ms of [0, 1, 5, 20]) {
         let aborting: Promise<void> | undefined;
         const hooks: SnapshotHooks = {
@@ -98,13 +128,13 @@ for (const cow of mechanisms) {
           },
         };
         // It may have been quicker than the abort.
-        await rig.take(guest.machine, { cow }, hooks).catch((error: unknown) => {
+        await rig.take(guest.machine, options, hooks).catch((error: unknown) => {
           assert.is((error as TsvmmError).code, 'TSVMM_E_INTERRUPTED', String(error));
         });
         await aborting;
       }
       const hooks: SnapshotHooks = { prepared: snapshotter => snapshotter.abort() };
-      await rig.take(guest.machine, { cow }, hooks).catch(() => {});
+      await rig.take(guest.machine, options, hooks).catch(() => {});
       await assertUnharmed(guest);
     }),
   );
@@ -121,18 +151,19 @@ function replaceFile(fd: number, path: string): void {
   for (const other of others) closeSync(other);
 }
 
-testUnless(
-  lacksKvm(),
-  test,
-  'whose process is killed is not listed, and goes with removePartial()',
-  async () => {
+for (const incremental of [false, true]) {
+  const name = `whose process is killed is not listed, and goes with removePartial()${incremental ? ', incremental and compressed' : ''}`;
+  testUnless(lacksKvm(), test, name, async () => {
     const folder = temporaryFolder();
     const program = fileURLToPath(new URL('./killed-child.ts', import.meta.url));
-    const child = fork(program, [folder], { execArgv: ['--import', 'tsx'], stdio: 'inherit' });
+    const args = [folder, ...(incremental ? ['incremental'] : [])];
+    const child = fork(program, args, { execArgv: ['--import', 'tsx'], stdio: 'inherit' });
+    const published = () => readdirSync(folder).filter(entry => !entry.startsWith('.'));
     const isWriting = () =>
-      readdirSync(folder).some(name => {
-        const image = join(folder, name, 'vms/vm/memory.img');
-        return existsSync(image) && statSync(image).blocks > 0;
+      published().length === Number(incremental) &&
+      readdirSync(folder).some(entry => {
+        const image = join(folder, entry, 'vms/vm/memory.img');
+        return entry.startsWith('.') && existsSync(image) && statSync(image).blocks > 0;
       });
     while (!isWriting()) {
       assert.is(child.exitCode, null);
@@ -141,13 +172,22 @@ testUnless(
     child.kill('SIGKILL');
     await new Promise(resolve => child.once('exit', resolve));
 
-    assert.is(readdirSync(folder).length, 1);
-    assert.equal(listSnapshots(folder), []);
+    const kept = published();
+    assert.is(readdirSync(folder).length, kept.length + 1);
+    assert.equal(
+      listSnapshots(folder).map(snapshot => snapshot.name),
+      kept,
+    );
     removePartial(folder, () => true);
-    assert.is(readdirSync(folder).length, 1, 'somebody else is at work there');
+    assert.is(readdirSync(folder).length, kept.length + 1, 'somebody else is at work there');
     removePartial(folder, pid => pid !== child.pid);
-    assert.equal(readdirSync(folder), []);
-  },
-);
+    assert.equal(readdirSync(folder), kept);
+    // The lock that the child held on its parent went with it.
+    removeSnapshots(
+      kept.map(entry => join(folder, entry)),
+      join(folder, '..'),
+    );
+  });
+}
 
 test.run();

@@ -54,6 +54,14 @@ export function ffiCompliance(create: () => FfiBackend): void {
     assert.throws(() => backend.bind('no_such_function_in_libc', 'i32', [])());
   });
 
+  test('bindFrom: functions of other libraries, whose -1 stays -1', () => {
+    const labs = backend.bindFrom('libc.so.6', 'labs', 'i64', ['i64']);
+    assert.is(labs(-(2 ** 40)), 2 ** 40);
+    assert.is(backend.bindFrom('libc.so.6', 'close', 'i32', ['i32'])(-1), -1);
+    assert.throws(() => backend.bindFrom('libnosuch.so.9', 'labs', 'i64', ['i64'])(1));
+    assert.throws(() => backend.bindFrom('libm.so.6', 'no_such_function', 'i64', [])());
+  });
+
   test('bind: u64 and i64 offsets beyond 4 GiB reach the kernel', () => {
     const path = join(temporaryFolder(), 'sparse');
     writeFileSync(path, '');

@@ -27,6 +27,8 @@
 #define MEMP_NUM_TCP_SEG 2048
 #define MEMP_NUM_PBUF 2048
 #define PBUF_POOL_SIZE 16 // received frames stay in the driver's buffers
+// One for each network card: see net/interface.c.
+#define MEMP_NUM_SYS_TIMEOUT (LWIP_NUM_SYS_TIMEOUT_INTERNAL + 4)
 #define LWIP_SUPPORT_CUSTOM_PBUF 1
 #define LWIP_NETIF_TX_SINGLE_PBUF 0
 

@@ -74,7 +74,7 @@ export class ReceiveFilter {
 }
 
 /** A count that says: no table, everything of the kind passes. */
-const PASS_ALL = 255;
+export const PASS_ALL = 255;
 
 /** Whether the address at `at` is the one whose first two and last four bytes are `high` and `low`. */
 const isAddress = (bytes: Uint8Array, at: number, high: number, low: number): boolean =>

@@ -2,8 +2,10 @@ import { backend } from '../../vmm/ffi/index.ts';
 import { type Hva, hvaOffset, PAGE_SIZE } from '../../vmm/memory/address.ts';
 import { allocateNative } from '../../vmm/memory/native.ts';
 
-/** memcmp(3): 0 when equal. */
-const memcmp = backend.bind('memcmp', 'i32', ['address', 'address', 'u64']);
+/** memcmp(3): 0 when equal. Bound as what it is: its -1 is a result, and no error. */
+const memcmp = backend.bindFrom('libc.so.6', 'memcmp', 'i32', ['address', 'address', 'u64']);
+
+export const isEqual = (a: Hva, b: Hva, length: number): boolean => memcmp(a, b, length) === 0;
 
 /** A page that stays zero, to compare with. */
 const zeroPage = allocateNative(PAGE_SIZE).address;

@@ -1,0 +1,99 @@
+import { deserializeError, type SerializedError } from '../../vmm/errors.ts';
+import { IoThread } from '../../vmm/io/io-thread.ts';
+import type { MachineParts } from '../../vmm/machine-parts.ts';
+import { CowState } from '../../vmm/memory/cow-state.ts';
+import {
+  RegisterMode,
+  UserFaultFd,
+  UserfaultFeature,
+  userfaultfdFeatures,
+} from '../../vmm/memory/userfaultfd.ts';
+import { closeMemorySource, type MemorySource } from '../image/memory-source.ts';
+import type { RestoreMessage } from './restore-thread.ts';
+
+/** Brings a snapshot's memory into the RAM of one new machine, by a thread that ends with its work. */
+export class MemoryLoader {
+  private readonly source: MemorySource;
+  private readonly ram: MachineParts['ram'];
+  private readonly cow: CowState;
+  private readonly onDamage: (error: Error) => void;
+  private readonly thread = new IoThread<RestoreMessage, unknown>(import.meta.url, './restore-thread');
+  private userfault: RegisteredRam | undefined;
+  private closing: Promise<void> | undefined;
+
+  /** Takes `source` over. `onDamage`: a lazy load has failed, while the VM ran already. */
+  constructor(source: MemorySource, { ram }: MachineParts, onDamage: (error: Error) => void) {
+    this.source = source;
+    this.ram = ram;
+    this.cow = new CowState(ram.cow);
+    this.onDamage = onDamage;
+  }
+
+  /**
+   * Resolves when the VM may run. Lazily that is before its memory is there, unless the kernel does not let us have its
+   * faults. Throws TSVMM_E_SNAPSHOT_CORRUPT.
+   */
+  async load(lazy: boolean): Promise<void> {
+    const { source } = this;
+    const { address, length } = this.ram;
+    const target = { address, length };
+    if (lazy) this.userfault = openUserfault(this.ram);
+    if (this.userfault === undefined) {
+      await this.thread.request({ load: source, into: target });
+      return this.close();
+    }
+    // What is given back would be missing again, which the kernel would ask us for.
+    this.cow.holdDiscards();
+    const done = new SharedArrayBuffer(4);
+    const { fd, canMove } = this.userfault;
+    await this.thread.request({ page: { source, target, userfaultFd: fd, canMove }, done });
+    void this.watch(done);
+  }
+
+  /** Before RAM goes, when no vCPU runs any more. Idempotent. */
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    await this.thread.stop();
+    closeMemorySource(this.source);
+    this.userfault?.close();
+  }
+
+  /** All is there: nothing of the snapshot is needed any more. If not, whoever waits for memory must go on waiting. */
+  private async watch(done: SharedArrayBuffer): Promise<void> {
+    const { value } = Atomics.waitAsync(new Int32Array(done), 0, 0);
+    if (typeof value !== 'string') await value;
+    if (this.closing !== undefined) return;
+    const failure = await this.thread.request('failure').catch(() => undefined);
+    if (failure !== undefined) {
+      this.onDamage(deserializeError(failure as SerializedError));
+      return;
+    }
+    this.cow.allowDiscards();
+    await this.close();
+  }
+}
+
+interface RegisteredRam {
+  readonly fd: number;
+  readonly canMove: boolean;
+  close(): void;
+}
+
+/** Registers RAM as missing; undefined where the kernel refuses. */
+function openUserfault({ address, length }: MachineParts['ram']): RegisteredRam | undefined {
+  const canMove = (userfaultfdFeatures() & UserfaultFeature.MOVE) !== 0n;
+  let userfault: UserFaultFd | undefined;
+  try {
+    const opened = UserFaultFd.open(canMove ? UserfaultFeature.MOVE : 0n);
+    userfault = opened;
+    opened.register(address, length, RegisterMode.MISSING);
+    return { fd: opened.fd, canMove, close: () => opened.close() };
+  } catch {
+    userfault?.close();
+    return undefined;
+  }
+}
