@@ -1,6 +1,15 @@
 /** What goes wrong while a snapshot is written: the VM does not notice, nothing half is visible, space is given back. */
 import { execFileSync, fork } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, statfsSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +19,7 @@ import { listSnapshots, removePartial } from '../../../snapshot/image/list.ts';
 import { removeSnapshots } from '../../../snapshot/image/remove.ts';
 import type { VmSnapshotOptions } from '../../../snapshot/vm-snapshotter.ts';
 import { type ErrorCode, TsvmmError } from '../../../vmm/errors.ts';
-import { MIB } from '../../../vmm/memory/address.ts';
+import { KIB, MIB } from '../../../vmm/memory/address.ts';
 import { lacksKvm } from '../../support/bench-image.ts';
 import { type Guest, withGuest } from '../../support/guest.ts';
 import { type SnapshotHooks, SnapshotRig, type TakeOptions } from '../../support/snapshots.ts';
@@ -28,15 +37,15 @@ const config = { cmdline: 'dirty size=48M stat=50', memory_bytes: 64 * MIB };
 interface Kind extends VmSnapshotOptions {
   readonly name: string;
   readonly incremental: boolean;
-  /** Of a file system that it does not fit, with its parent if it has one. */
-  readonly small: string;
+  /** Too little for its memory. */
+  readonly room: number;
 }
-const plain = { incremental: false, small: '16M' };
+const plain = { incremental: false, room: 4 * MIB };
 const kinds: readonly Kind[] = [
   { name: 'mprotect', cow: 'mprotect', ...plain },
   { name: 'userfaultfd', cow: 'userfaultfd', ...plain },
-  { name: 'zstd', cow: 'mprotect', compression: 'zstd', incremental: false, small: '64K' },
-  { name: 'incremental', cow: 'mprotect', incremental: true, small: '60M' },
+  { name: 'zstd', cow: 'mprotect', compression: 'zstd', incremental: false, room: 16 * KIB },
+  { name: 'incremental', cow: 'mprotect', incremental: true, room: 64 * KIB },
 ];
 
 /** The options, with a parent if it is to have one. */
@@ -89,10 +98,12 @@ for (const kind of kinds) {
       withGuest(config, async guest => {
         const folder = join(temporaryFolder(), 'small');
         mkdirSync(folder);
-        execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${kind.small}`, 'tmpfs', folder]);
+        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128M', 'tmpfs', folder]);
         const small = new SnapshotRig(folder);
         try {
           const options = await optionsOf(kind, small, guest);
+          const free = statfsSync(folder);
+          writeFileSync(join(folder, '.filler'), new Uint8Array(free.bavail * free.bsize - kind.room));
           const there = readdirSync(folder);
           const before = statfsSync(folder).bfree;
           const error = await failureOf(small.take(guest.machine, options), 'TSVMM_E_DISK');
