@@ -15,12 +15,13 @@ export type DiskOrigin = (vm: string, disk: string) => DiskSource | undefined;
 
 /**
  * The disks of a cluster, each in a folder of its own below `folder`, which is the caller's to remove. Throws
- * TSVMM_E_DISK.
+ * TSVMM_E_DISK. `onFailure` is told when a disk's thread has failed, whose guest waits for ever then.
  */
 export async function openDisks(
   cluster: ResolvedCluster,
   folder: string,
   origin: DiskOrigin = () => undefined,
+  onFailure: (error: Error) => void = () => {},
 ): Promise<SnapshotDisks> {
   const isNeeded = cluster.vms.some(vm => vm.disks.length > 0);
   if (!isNeeded)
@@ -34,7 +35,9 @@ export async function openDisks(
   async function open(vm: string, disk: ResolvedDisk, name: string): Promise<Disk> {
     const path = join(folder, vm, name);
     await createDisk(path, origin(vm, name) ?? sourceOf(disk));
-    return Disk.open(path, { name, readOnly: disk.readonly });
+    const opened = await Disk.open(path, { name, readOnly: disk.readonly });
+    opened.ended.catch(onFailure);
+    return opened;
   }
 
   return {

@@ -29,6 +29,8 @@ export class HostParts implements ClusterParts {
   private readonly signal: AbortSignal;
   /** The snapshot that the cluster goes on from, instead of booting. */
   private readonly restore: RestoreSource | undefined;
+  /** Told of a thread that has failed: guests wait for their devices for ever then. */
+  onFailure: (error: Error) => void = () => {};
   networks: SnapshotNetworks | undefined;
   disks: SnapshotDisks | undefined;
 
@@ -87,7 +89,8 @@ export class HostParts implements ClusterParts {
 
   async openNetworks(cluster: ResolvedCluster): Promise<SnapshotNetworks> {
     try {
-      this.networks = await openNetworks(cluster, this.restore?.epoch);
+      const { restore } = this;
+      this.networks = await openNetworks(cluster, restore?.epoch, error => this.onFailure(error));
       return this.networks;
     } catch (error) {
       throw this.restore === undefined ? error : explainTap(error);
@@ -97,7 +100,12 @@ export class HostParts implements ClusterParts {
   /** Disks live as long as the run directory: a snapshot is what keeps them. */
   async openDisks(cluster: ResolvedCluster): Promise<SnapshotDisks> {
     const folder = join(runsDirectory(), cluster.name, 'disks');
-    this.disks = await openDisks(cluster, folder, (vm, disk) => this.restore?.disk(vm, disk));
+    this.disks = await openDisks(
+      cluster,
+      folder,
+      (vm, disk) => this.restore?.disk(vm, disk),
+      error => this.onFailure(error),
+    );
     return this.disks;
   }
 

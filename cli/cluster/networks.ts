@@ -21,15 +21,20 @@ export interface SnapshotNetworks extends ClusterNetworks {
 
 /**
  * Creates the networks of a cluster, with their taps. `epoch` is that of the snapshot it comes from, or 0. Throws
- * TSVMM_E_NET, TSVMM_E_NET_PERMISSION.
+ * TSVMM_E_NET, TSVMM_E_NET_PERMISSION. `onFailure` is told when the net thread has failed: no frame flows then.
  */
-export async function openNetworks(cluster: ResolvedCluster, epoch = 0): Promise<SnapshotNetworks> {
+export async function openNetworks(
+  cluster: ResolvedCluster,
+  epoch = 0,
+  onFailure: (error: Error) => void = () => {},
+): Promise<SnapshotNetworks> {
   if (cluster.networks.length === 0) return withoutNetworks;
   const [{ Networks }, { NetEpochSwitch }] = await Promise.all([
     import('../../net/index.ts'),
     import('./epochs/epoch-switch.ts'),
   ]);
   const networks = new Networks({ callerUrl: import.meta.url, relative: './epochs/net-thread' });
+  networks.onFailure = onFailure;
   try {
     for (const { name, mtu, tap } of cluster.networks) {
       await networks.create({ name, mtu, ...(tap === undefined ? {} : { tap: tapConfig(tap) }) });

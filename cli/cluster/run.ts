@@ -73,6 +73,7 @@ async function start(
   const restore = await openSnapshot(request.source, error => shutdown.fail(error));
   teardown.add(() => restore?.release());
   const parts = HostParts.open(shutdown.signal, restore);
+  parts.onFailure = error => shutdown.fail(error);
   teardown.add(() => parts.close());
 
   performance.mark('read file');

@@ -26,7 +26,11 @@ export class NetEpochSwitch implements EpochSwitch {
 
   listen(listener: SwitchListener): void {
     this.listener = listener;
-    this.networks.onFailure = error => listener.died(error);
+    const { onFailure } = this.networks;
+    this.networks.onFailure = error => {
+      listener.died(error);
+      onFailure(error);
+    };
     this.networks.onNotice = notice => {
       const { kind, port, epoch } = notice as EpochNotice;
       if (kind === 'newer-marker') listener.newerMarker(port, epoch);
