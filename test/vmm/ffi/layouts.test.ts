@@ -8,6 +8,7 @@ import { testUnless } from '../../support.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const headers = [
+  'asm/bootparam.h',
   'elf.h',
   'signal.h',
   'sys/epoll.h',
@@ -17,7 +18,9 @@ const headers = [
   'linux/kvm.h',
   'linux/if_tun.h',
   'linux/userfaultfd.h',
+  'linux/virtio_balloon.h',
   'linux/virtio_blk.h',
+  'linux/virtio_console.h',
   'linux/virtio_net.h',
 ];
 
@@ -32,6 +35,7 @@ const declarations = `
   #endif
   struct hvm_start_info { uint32_t magic, version, flags, nr_modules; uint64_t modlist_paddr, cmdline_paddr, rsdp_paddr,
     memmap_paddr; uint32_t memmap_entries, reserved; };
+  struct hvm_modlist_entry { uint64_t paddr, size, cmdline_paddr, reserved; };
   struct hvm_memmap_table_entry { uint64_t addr, size; uint32_t type, reserved; };`;
 
 /** Layouts of our own, which no header declares. */
@@ -80,7 +84,7 @@ const test = suite('layouts');
 
 for (const file of sourcesWithStructs) {
   test(`struct() in ${file}: every layout is exported, so that it is compared here`, async () => {
-    const declared = readFileSync(join(root, file), 'utf8').match(/= struct\(/g)?.length;
+    const declared = readFileSync(join(root, file), 'utf8').match(/= (struct|packedStruct)\(/g)?.length;
     assert.is((await exportedLayouts(file)).length, declared);
   });
 }

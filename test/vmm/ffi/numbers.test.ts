@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import * as virtio from '../../../vmm/devices/virtio/constants.ts';
 import * as libc from '../../../vmm/ffi/libc.ts';
 import * as constants from '../../../vmm/kvm/constants.ts';
+import * as dirtyLog from '../../../vmm/kvm/dirty-log.ts';
 import * as kvm from '../../../vmm/kvm/kvm.ts';
 import * as vcpu from '../../../vmm/kvm/vcpu.ts';
 import * as vm from '../../../vmm/kvm/vm.ts';
@@ -43,7 +44,9 @@ const prefixed = (prefix: string, numbers: Numbers): Numbers => named(numbers, k
 
 const kvmFolder = join(import.meta.dirname, '../../../vmm/kvm');
 const requests: Numbers = Object.fromEntries(
-  [kvm, vm, vcpu].flatMap(module => Object.entries(module)).filter(([name]) => name.startsWith('KVM_')),
+  [kvm, vm, vcpu, dirtyLog]
+    .flatMap(module => Object.entries(module))
+    .filter(([name]) => name.startsWith('KVM_')),
 ) as Numbers;
 /** KVM_GET_VCPU_EVENTS is the only one whose name is not the state's. */
 const stateName = (name: string): string =>

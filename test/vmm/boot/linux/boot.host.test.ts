@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { linuxHostWords } from '../../../../vmm/boot/linux/host-words.ts';
+import { hostKind } from '../../../../vmm/kvm/host-kind.ts';
 import type { MachineConfig } from '../../../../vmm/machine.ts';
 import { GIB, MIB } from '../../../../vmm/memory/address.ts';
 import { lacksKvm } from '../../../support/bench-image.ts';
@@ -16,6 +18,8 @@ const test = suite('Linux boot protocol, seen by a kernel');
 const directory = mkdtempSync(join(tmpdir(), 'tsvmm-probe-'));
 test.after(() => rmSync(directory, { recursive: true }));
 const lacks = lacksKvm() ?? lacksCompiler();
+
+const withHostWords = (cmdline: string) => [cmdline, ...linuxHostWords(cmdline, hostKind())].join(' ');
 
 async function probe(form: 'elf' | 'bzImage', config: Partial<MachineConfig> = {}): Promise<Facts> {
   const { elf, bzImage } = buildProbe(directory);
@@ -59,7 +63,7 @@ for (const form of ['elf', 'bzImage'] as const) {
       writeFileSync(initrdPath, content);
       const cmdline = 'console=ttyS0 quiet';
       const facts = await probe(form, { initrdPath, cmdline, memory_bytes: 32 * MIB, devices: [] });
-      assert.is(facts.text('cmdline'), cmdline);
+      assert.is(facts.text('cmdline'), withHostWords(cmdline));
       assert.is(facts.number('boot_flag'), 0xaa55);
       assert.is(facts.number('header'), 0x53726448);
       assert.equal([facts.number('type_of_loader'), facts.number('loadflags') & 1], [0xff, 1]);
@@ -100,7 +104,7 @@ for (const memory_bytes of [16 * MIB, 3 * GIB, 4 * GIB, 5 * GIB]) {
 
 testUnless(lacks, test, 'the announced devices stand in the command line', async () => {
   const facts = await probe('bzImage', { cmdline: 'a=1' });
-  assert.is(facts.text('cmdline'), 'a=1 virtio_mmio.device=4K@0xd0000000:5');
+  assert.is(facts.text('cmdline'), `${withHostWords('a=1')} virtio_mmio.device=4K@0xd0000000:5`);
 });
 
 test.run();
