@@ -2,6 +2,8 @@ import type { GuestImage, ImageFiles } from '../../guest-images/registry.ts';
 import type { EnsureOptions, ImageStore } from '../../guest-images/store.ts';
 import { imageVariantName } from '../../guest-images/variant-name.ts';
 import { Progress } from '../ui/progress.ts';
+import { humanSize } from '../ui/units.ts';
+import { imageSize } from './image-size.ts';
 
 /** Paths of an image, which is built, with progress on stderr, unless it is fresh. */
 export async function ensureImage(
@@ -14,7 +16,7 @@ export async function ensureImage(
   try {
     const result = await store.ensure(image, { ...options, progress: text => progress.step(text) });
     const seconds = ((performance.now() - started_ms) / 1000).toFixed(1);
-    progress.end(result.built ? `built in ${seconds} s` : undefined);
+    progress.end(result.built ? `built in ${seconds} s, ${humanSize(imageSize(result.files))}` : undefined);
     return result;
   } catch (error) {
     progress.end();

@@ -1,13 +1,13 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { listFiles } from '../../guest-images/image-files.ts';
-import { type GuestImage, guestImages, type ImageFiles } from '../../guest-images/registry.ts';
+import { type GuestImage, guestImages } from '../../guest-images/registry.ts';
 import type { ImageStore } from '../../guest-images/store.ts';
 import { imageVariantName } from '../../guest-images/variant-name.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
 import { limits } from '../config/limits.ts';
 import { ensureImage } from '../image/ensure.ts';
+import { imageSize } from '../image/image-size.ts';
 import { findImage, imageStore } from '../image/images.ts';
 import { abortOnSignals } from '../ui/abort.ts';
 import { type FormatOptions, formatOption, print, printJson } from '../ui/output.ts';
@@ -79,17 +79,13 @@ async function describeImage(store: ImageStore, image: GuestImage, packages: rea
   return {
     name: imageVariantName(image.name, packages),
     state: fresh === undefined ? (files === undefined ? 'missing' : 'stale') : 'ready',
-    size_bytes: files === undefined ? null : sizeOf(files),
+    size_bytes: files === undefined ? null : imageSize(files),
     built: files === undefined ? null : statSync(dirname(files.kernel)).mtime.toISOString(),
     path: files?.kernel ?? null,
     files: files ?? null,
     summary: image.summary,
   };
 }
-
-/** Bytes on the host's disk: that of a guest is mostly empty. */
-const sizeOf = (files: ImageFiles): number =>
-  listFiles(files).reduce((sum, path) => sum + statSync(path).blocks * 512, 0);
 
 interface BuildOptions extends FormatOptions {
   readonly lwip?: string;
@@ -107,6 +103,6 @@ async function buildImage(name: string, { format, lwip, packages = [], force }: 
   const { files, built } = await ensureImage(imageStore(), image, options);
   const path = files.kernel;
   const variant = imageVariantName(name, packages);
-  if (format === 'json') printJson({ name: variant, path, files, built, size_bytes: sizeOf(files) });
+  if (format === 'json') printJson({ name: variant, path, files, built, size_bytes: imageSize(files) });
   else print(path);
 }

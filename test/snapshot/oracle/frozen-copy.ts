@@ -111,6 +111,7 @@ function checkCounts(report: VmSaveReport, { cow, ram }: Machine): void {
   const { state } = cow;
   assert.is(state.remaining, 0, 'chunks left');
   assert.is(state.armed, false);
+  assert.ok(state.mayDiscard, 'a balloon may give memory back again');
   const { chunks_eager, chunks_active, cow_faults, vmm_write_saves } = state.counters;
   const saved = chunks_eager + chunks_active + cow_faults + vmm_write_saves;
   assert.is(saved, Math.ceil(ram.length / state.chunkSize), JSON.stringify(report));

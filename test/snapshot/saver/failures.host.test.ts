@@ -68,6 +68,7 @@ async function assertUnharmed(guest: Guest): Promise<void> {
     undefined,
   );
   assert.is(guest.machine.cow.state.armed, false);
+  assert.ok(guest.machine.cow.state.mayDiscard);
   const copy = new FrozenCopy(guest.machine);
   try {
     copy.check(await rig.take(guest.machine, { cow: 'mprotect' }, { frozen: () => copy.take() }));

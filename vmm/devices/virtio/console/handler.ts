@@ -79,12 +79,12 @@ export class ConsoleHandler {
     if (!device.enter()) return;
     const queue = device.queue(index);
     if (queue !== undefined) {
-      const more = device.guarded(() => {
+      const inOrder = device.guarded(() => {
         const again = index === ConsoleQueue.TRANSMIT ? this.transmit(queue) : this.receive(queue);
         device.publish(queue);
         if (again) signalEventFd(fd);
       });
-      if (!more) this.state.outputDone = 0;
+      if (!inOrder) this.state.outputDone = 0;
     }
     device.leave();
     const { ring } = this.output;
