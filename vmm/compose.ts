@@ -1,5 +1,6 @@
 import { guestCpuid } from './arch/x86_64/cpuid.ts';
 import { stateMsrs } from './arch/x86_64/msrs.ts';
+import { xsaveAreaOf } from './arch/x86_64/xsave-area.ts';
 import { bootSoftware } from './boot/boot.ts';
 import { AcpiEvents } from './devices/acpi/events.ts';
 import type { PlatformDescriptor } from './devices/platform.ts';
@@ -10,7 +11,7 @@ import { QUEUE_NOTIFY_OFFSET } from './devices/virtio/mmio.ts';
 import { slotPlace, type VirtioSlot } from './devices/virtio/slot.ts';
 import { VirtioState } from './devices/virtio/state.ts';
 import { closeEventFd, createEventFd } from './io/eventfd.ts';
-import type { Kvm } from './kvm/kvm.ts';
+import type { CpuidEntry, Kvm } from './kvm/kvm.ts';
 import type { Vcpu } from './kvm/vcpu.ts';
 import type { Vm } from './kvm/vm.ts';
 import type { MachineConfig } from './machine.ts';
@@ -49,7 +50,8 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
   teardown.add(() => ram.free());
   const memory = new GuestMemory(ram);
 
-  const vcpus = createVcpus(kvm, vm, config.vcpus, teardown);
+  const supported = kvm.supportedCpuid();
+  const vcpus = createVcpus(kvm, vm, config.vcpus, supported, teardown);
   const slabMemory = allocateNative(SLAB_SIZE * vcpus.length);
   teardown.add(() => slabMemory.free());
   const slabAddresses = vcpus.map(({ id }) => hvaOffset(slabMemory.address, SLAB_SIZE * id));
@@ -80,6 +82,7 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
   const uninstall = await software.install(parts);
   if (uninstall !== undefined) teardown.add(uninstall);
 
+  const xsave = xsaveAreaOf(supported);
   const completion = config.firmwareTables ? prepareSoftwareKvm(kvm, vm) : undefined;
   for (const [id, thread] of threads.entries()) {
     const slab = slabAddresses[id] as (typeof slabAddresses)[number];
@@ -88,6 +91,7 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
       ram: describe(ram),
       platform,
       slab,
+      xsave,
       ...(completion && { completion }),
     });
   }
@@ -101,13 +105,18 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
 
 const describe = ({ address, length, cow }: Ram): RamDescriptor => ({ address, length, cow });
 
-function createVcpus(kvm: Kvm, vm: Vm, count: number, teardown: Teardown): Vcpu[] {
+function createVcpus(
+  kvm: Kvm,
+  vm: Vm,
+  count: number,
+  supported: readonly CpuidEntry[],
+  teardown: Teardown,
+): Vcpu[] {
   const vcpus = Array.from({ length: count }, (_, id) => {
     const vcpu = vm.createVcpu(id);
     teardown.add(() => vcpu.close());
     return vcpu;
   });
-  const supported = kvm.supportedCpuid();
   const tscDeadlineTimer = kvm.check('TSC_DEADLINE_TIMER') > 0;
   const tsc_khz = (vcpus[0] as Vcpu).tsc_khz;
   for (const vcpu of vcpus) {

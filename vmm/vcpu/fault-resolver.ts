@@ -1,6 +1,8 @@
+import { OperandFlag } from '../arch/x86_64/decode/memory-operands.ts';
 import { FaultCandidates } from '../arch/x86_64/fault-candidates.ts';
+import type { XsaveArea } from '../arch/x86_64/xsave-area.ts';
 import { SyncRegs } from '../kvm/constants.ts';
-import { kvmRun } from '../kvm/layouts.ts';
+import { kvmRun, kvmXsave } from '../kvm/layouts.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
 import type { Gpa } from '../memory/address.ts';
 import { CopyOnWrite } from '../memory/copy-on-write.ts';
@@ -23,19 +25,32 @@ const BAFFLEMENT = 8;
 export class FaultResolver {
   private readonly cow: CopyOnWrite;
   private readonly candidates: FaultCandidates;
+  private readonly vcpu: Vcpu;
+  private readonly xsave: XsaveArea | undefined;
+  /** Of the vCPU, for instructions that have addresses in vector registers. */
+  private readonly vectors = kvmXsave.allocate().bytes;
+  private readonly vectorView = new DataView(
+    this.vectors.buffer,
+    this.vectors.byteOffset,
+    this.vectors.byteLength,
+  );
   /** The general registers at this fault and at the one before. */
   private readonly registers: Uint32Array;
   private readonly before: Uint32Array;
   private fruitless = 0;
   private baffled = 0;
 
-  constructor(vcpu: Vcpu, memory: GuestMemory, ram: RamDescriptor) {
+  /** `xsave` tells how the vCPU's XSAVE area is made, where it has one. */
+  constructor(vcpu: Vcpu, memory: GuestMemory, ram: RamDescriptor, xsave: XsaveArea | undefined) {
+    this.vcpu = vcpu;
+    this.xsave = xsave;
     this.cow = new CopyOnWrite(ram.cow, ram.address, ram.length);
     // The kernel leaves the registers in kvm_run at every exit (KVM_CAP_SYNC_REGS); measured, it costs nothing there.
     const run = kvmRun.at(vcpu.shared.buffer, vcpu.shared.byteOffset);
     run.kvm_valid_regs = BigInt(SyncRegs.REGS | SyncRegs.SREGS);
     const { bytes } = run['s.regs.regs'];
     this.candidates = new FaultCandidates(memory, run['s.regs.regs'], run['s.regs.sregs']);
+    if (xsave !== undefined) this.candidates.xsaveLength = xsave.bytes;
     this.registers = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
     this.before = new Uint32Array(this.registers.length);
   }
@@ -71,10 +86,19 @@ export class FaultResolver {
   private saveCandidates(): boolean {
     const { candidates } = this;
     candidates.collectInstruction();
+    this.collectVectorIndexed();
     const instruction = candidates.list.count;
     if (this.saveListed(0)) return true;
     candidates.collectDelivery();
     return this.saveListed(instruction);
+  }
+
+  /** Gathers and scatters are rare, so the vector registers are read only for them. */
+  private collectVectorIndexed(): void {
+    const { candidates, xsave } = this;
+    if (xsave === undefined || (candidates.flags & OperandFlag.VECTOR_INDEX) === 0) return;
+    this.vcpu.getInto('xsave', this.vectors);
+    candidates.collectVectorIndexed(this.vectorView, xsave);
   }
 
   /**

@@ -3,6 +3,7 @@
  * vCPU (VcpuSetup) and asks it to run.
  */
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import type { XsaveArea } from '../arch/x86_64/xsave-area.ts';
 import { createPlatform, type PlatformDescriptor } from '../devices/platform.ts';
 import type { PowerAction } from '../devices/power.ts';
 import { SerialState } from '../devices/serial/state.ts';
@@ -32,6 +33,7 @@ export interface VcpuSetup {
   readonly platform: PlatformDescriptor;
   /** Room for the vCPU's state (SLAB_SIZE bytes). */
   readonly slab: Hva;
+  readonly xsave: XsaveArea | undefined;
   /** On a KVM that works in software: what completing its instructions takes. */
   readonly completion?: CompletionSetup;
 }
@@ -50,7 +52,7 @@ const control = new VcpuControlBlock(controlBuffer);
 const post = (message: VcpuMessage): void => port.postMessage(message);
 
 async function live(setup: VcpuSetup): Promise<void> {
-  const { vcpu: vcpuDescriptor, vmFd, ram, platform: descriptor, slab } = setup;
+  const { vcpu: vcpuDescriptor, vmFd, ram, platform: descriptor, slab, xsave } = setup;
   const memory = new GuestMemory(ram);
   const { output } = new SerialState(descriptor.serial);
   const neverNotified = new Int32Array(new SharedArrayBuffer(4));
@@ -68,7 +70,7 @@ async function live(setup: VcpuSetup): Promise<void> {
     },
   });
   const vcpu = new Vcpu(vcpuDescriptor);
-  const faults = new FaultResolver(vcpu, memory, ram);
+  const faults = new FaultResolver(vcpu, memory, ram, xsave);
   const completion = setup.completion && (await loadCompletion(setup.completion, vcpu, memory));
   const loop = new RunLoop(
     vcpu,
