@@ -1,11 +1,18 @@
 import { TsvmmError } from '../../vmm/errors.ts';
 import { errno, SyscallError } from '../../vmm/ffi/errno.ts';
-import { FALLOC, fallocate, pwrite } from '../../vmm/ffi/libc.ts';
-import { type Hva, hvaOffset } from '../../vmm/memory/address.ts';
+import { FALLOC, fallocate, pwrite, SYNC_FILE_RANGE, syncFileRange } from '../../vmm/ffi/libc.ts';
+import { type Hva, hvaOffset, MIB } from '../../vmm/memory/address.ts';
+
+/**
+ * After so many bytes the kernel is asked to begin writing them to the disk, which is busy then while the rest is saved: the
+ * sync at the end has little left to wait for.
+ */
+const WRITEBACK_BYTES = 32 * MIB;
 
 /** An image file that is being written, by memory address. All methods throw TSVMM_E_DISK when the file system refuses. */
 export class ImageFile {
   bytesWritten = 0;
+  private sinceWriteback = 0;
   private readonly fd: number;
 
   constructor(fd: number) {
@@ -19,6 +26,11 @@ export class ImageFile {
       done += count;
     }
     this.bytesWritten += length;
+    this.sinceWriteback += length;
+    if (this.sinceWriteback < WRITEBACK_BYTES) return;
+    this.sinceWriteback = 0;
+    // Of the whole file; waits for nothing. What goes wrong here the sync at the end tells.
+    syncFileRange(this.fd, 0, 0, SYNC_FILE_RANGE.WRITE);
   }
 
   /** Gives a range's space back; it reads as zero. */

@@ -88,14 +88,17 @@ function saveWith(writer: ChunkWriter, cow: CopyOnWrite): SaveResult {
     const { eagerPages } = state;
     if (eagerPages.count === 0) return;
     const copy = allocateNative(chunkSize, { huge: true });
-    for (let i = 0; i < eagerPages.count; i++) {
-      const chunk = Math.floor((eagerPages.page(i) * PAGE_SIZE) / chunkSize);
-      if (!state.claimForSave(chunk) || !state.finishSave(chunk)) continue;
-      cow.copy(chunk, copy.address);
-      release(chunk);
-      writer.write(chunk, copy.address, cow.chunkLength(chunk), false);
+    try {
+      for (let i = 0; i < eagerPages.count; i++) {
+        const chunk = Math.floor((eagerPages.page(i) * PAGE_SIZE) / chunkSize);
+        if (!state.claimForSave(chunk) || !state.finishSave(chunk)) continue;
+        cow.copy(chunk, copy.address);
+        release(chunk);
+        writer.write(chunk, copy.address, cow.chunkLength(chunk), false);
+      }
+    } finally {
+      copy.free();
     }
-    copy.free();
   }
 
   saveEagerChunks();

@@ -25,6 +25,7 @@ export const O = { RDWR: 2, CLOEXEC: 0o2000000, NONBLOCK: 0o4000 } as const;
 export const EFD = { CLOEXEC: O.CLOEXEC, NONBLOCK: O.NONBLOCK } as const;
 export const RWF = { NOWAIT: 8 } as const;
 export const FALLOC = { KEEP_SIZE: 1, PUNCH_HOLE: 2 } as const;
+export const SYNC_FILE_RANGE = { WRITE: 2 } as const;
 export const FADV = { WILLNEED: 3, DONTNEED: 4 } as const;
 export const LOCK = { SHARED: 1, EXCLUSIVE: 2, NONBLOCK: 4, UNLOCK: 8 } as const;
 export const EPOLL = {
@@ -202,6 +203,13 @@ export const fadvise = backend.bind('posix_fadvise', 'i32', ['i32', 'i64', 'i64'
   offset: number,
   length: number,
   advice: number,
+) => number;
+/** sync_file_range(2): with SYNC_FILE_RANGE.WRITE begins to write dirty pages; length 0 means to the end of the file. */
+export const syncFileRange = backend.bind('sync_file_range', 'i32', ['i32', 'i64', 'i64', 'u32']) as (
+  fd: number,
+  offset: number,
+  length: number,
+  flags: number,
 ) => number;
 /** flock(2). With LOCK.NONBLOCK it says -EWOULDBLOCK when another open file holds the lock. */
 export const flock = backend.bind('flock', 'i32', ['i32', 'i32']) as (

@@ -5,6 +5,8 @@ import { CowCounter, CowState, Mechanism } from './cow-state.ts';
 import { UserFaultFd } from './userfaultfd.ts';
 import type { WriteGuard } from './write-guard.ts';
 
+const us = (ms: number): number => Math.round(ms * 1000);
+
 /**
  * Saves chunks of guest RAM before they are first written after a snapshot's cut. Each thread has its own over the
  * shared state; vCPU threads call it for the guest's faults, and as the write guard it precedes all writes of the VMM.
@@ -50,13 +52,16 @@ export class CopyOnWrite implements WriteGuard {
       state.release(chunk);
       return false;
     }
+    const begun = performance.now();
     this.copy(chunk, state.slotAddress(slot));
+    const copied = performance.now();
     // Published before the release, so that the saver cannot find everything released and miss this copy.
     state.publishSlot(slot, chunk);
     this.unprotect(chunk);
     // Counted before the release, which may be the last, after which the counters are read.
     state.count(counter, 1);
-    state.countStall(Math.round((performance.now() - started) * 1000));
+    const done = performance.now();
+    state.countStall(us(done - started), us(copied - begun), us(done - copied));
     state.release(chunk);
     return true;
   }

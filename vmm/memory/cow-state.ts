@@ -61,7 +61,14 @@ export const CowCounter = {
   /** Longest and summed time a writer spent on one chunk, in microseconds. */
   stall_us_max: 8,
   stall_us_sum: 9,
+  /** Of that: copying, and making the chunk writable. */
+  copy_us_sum: 10,
+  unprotect_us_sum: 11,
+  /** Chunks that kept a writer for longer than a millisecond. */
+  stalls_long: 12,
 } as const;
+/** A guest may notice. */
+const LONG_STALL_US = 1000;
 export type CowCounter = (typeof CowCounter)[keyof typeof CowCounter];
 
 export interface ArmOptions {
@@ -272,8 +279,12 @@ export class CowState {
     Atomics.add(this.words, Word.COUNTERS + counter, by);
   }
 
-  countStall(stall_us: number): void {
+  /** What a writer spent on one chunk, in microseconds. */
+  countStall(stall_us: number, copy_us: number, unprotect_us: number): void {
     this.count(CowCounter.stall_us_sum, stall_us);
+    this.count(CowCounter.copy_us_sum, copy_us);
+    this.count(CowCounter.unprotect_us_sum, unprotect_us);
+    if (stall_us > LONG_STALL_US) this.count(CowCounter.stalls_long, 1);
     const index = Word.COUNTERS + CowCounter.stall_us_max;
     for (let seen = Atomics.load(this.words, index); stall_us > seen; ) {
       const found = Atomics.compareExchange(this.words, index, seen, stall_us);

@@ -87,6 +87,7 @@ const tables: Record<string, Numbers> = {
   'libc EFD': prefixed('EFD_', libc.EFD),
   'libc RWF': prefixed('RWF_', libc.RWF),
   'libc FALLOC': prefixed('FALLOC_FL_', libc.FALLOC),
+  'libc SYNC_FILE_RANGE': prefixed('SYNC_FILE_RANGE_', libc.SYNC_FILE_RANGE),
   'libc FADV': prefixed('POSIX_FADV_', libc.FADV),
   'libc LOCK': named(
     libc.LOCK,
