@@ -33,3 +33,16 @@ export function summarize(values: readonly number[]): Summary {
 }
 
 const ascending = (values: readonly number[]): number[] => [...values].sort((a, b) => a - b);
+
+/** The straight line with the least squares of errors through points [x, y]; NaN for fewer than two different x. */
+export function linearFit(points: readonly (readonly [number, number])[]): {
+  slope: number;
+  intercept: number;
+} {
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const middleX = mean(points.map(([x]) => x));
+  const middleY = mean(points.map(([, y]) => y));
+  const covariance = mean(points.map(([x, y]) => (x - middleX) * (y - middleY)));
+  const slope = covariance / mean(points.map(([x]) => (x - middleX) ** 2));
+  return { slope, intercept: middleY - slope * middleX };
+}

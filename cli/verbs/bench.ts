@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { SNAP_PARTS, type SnapPart } from '../bench/snap/parts.ts';
 import { limits } from '../config/limits.ts';
 import { parseSize } from '../config/units.ts';
 import { type FormatOptions, formatOption } from '../ui/output.ts';
@@ -32,20 +33,15 @@ export function define(command: Command): void {
     .command('snap')
     .description('cost of a snapshot of one VM under load, step by step, beside what QEMU has')
     .option('--rounds <n>', 'snapshots of each kind', wholeNumber, 30)
-    .option('--memory <size>', 'memory of the guest', size, 2 ** 30)
+    .option('--memory <size>', 'memory of the guest (default 1GiB); for sizes, of the largest (4GiB)', size)
     .addOption(
-      command
-        .createOption('--part <part>', 'what to measure')
-        .choices(['downtime', 'work', 'restore'])
-        .default('downtime'),
+      command.createOption('--part <part>', 'what to measure').choices(SNAP_PARTS).default('downtime'),
     )
     .addOption(formatOption())
-    .action(
-      async ({ memory, ...options }: Options & { memory: number; part: 'downtime' | 'work' | 'restore' }) => {
-        const { benchSnap } = await import('../bench/snap/snap.ts');
-        await benchSnap({ ...options, memory_bytes: memory });
-      },
-    );
+    .action(async ({ memory, ...options }: Options & { memory?: number; part: SnapPart }) => {
+      const { benchSnap } = await import('../bench/snap/snap.ts');
+      await benchSnap({ ...options, memory_bytes: memory ?? (options.part === 'sizes' ? 4 : 1) * 2 ** 30 });
+    });
   command
     .command('net')
     .description('requests per second and throughput between two guests, beside QEMU on a Linux bridge')

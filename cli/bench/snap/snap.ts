@@ -9,13 +9,19 @@ import { QEMU } from '../boot/microvm.ts';
 import { type Contestant, interleave, type Series, summarizeAll } from '../harness.ts';
 import { type BenchTable, type Goal, printReport } from '../report.ts';
 import type { Summary } from '../statistics.ts';
+import { p99, show } from './cells.ts';
+import { cowContestants, cowTable } from './cow.ts';
+import { ddWrites } from './dd.ts';
+import type { SnapPart } from './parts.ts';
 import { QemuSubject } from './qemu-subject.ts';
-import { type GuestOptions, TsvmmSubject } from './tsvmm-subject.ts';
+import { benchSizes } from './sizes.ts';
+import { TsvmmSubject } from './tsvmm-subject.ts';
+import { dirtyGuest, SPARED_BYTES } from './workload.ts';
 
 export interface SnapBenchOptions {
   readonly rounds: number;
   readonly memory_bytes: number;
-  readonly part: 'downtime' | 'work' | 'restore';
+  readonly part: SnapPart;
   readonly format: 'text' | 'json';
 }
 
@@ -25,23 +31,27 @@ const STOP_COPY = 'stop-copy';
 const BACKGROUND = 'QEMU background-snapshot';
 const STOP_AND_SAVE = 'QEMU stop and save';
 
-/** The guest's own memory and this much more is not rewritten. */
-const SPARED_BYTES = 32 * MIB;
-const STAT_MS = 20;
+const DD = 'dd';
 const RATE_WINDOW_MS = 1000;
 
 export async function benchSnap({ rounds, memory_bytes, part, format }: SnapBenchOptions): Promise<void> {
   const signal = abortOnSignals();
   const { files } = await ensureImage(imageStore(), findImage('bench'), { signal });
   const image = files.kernel;
-  const size = memory_bytes - SPARED_BYTES;
-  const options: GuestOptions = { image, memory_bytes, cmdline: `dirty size=${size} stat=${STAT_MS}` };
+  const progress = new Progress('bench snap');
+  const step = (text: string) => progress.step(text);
+  if (part === 'sizes') {
+    await benchSizes({ image, largest_bytes: memory_bytes, rounds, format, signal, progress: step }).finally(
+      () => progress.end(),
+    );
+    return;
+  }
+  const options = dirtyGuest(image, memory_bytes);
   const ours = new TsvmmSubject(options);
   const qemu = findTool(QEMU) === undefined ? undefined : new QemuSubject(options);
-  const progress = new Progress('bench snap');
   try {
-    const contestants = contestantsOf(part, ours, qemu);
-    const series = await interleave(contestants, { rounds, signal, progress: step => progress.step(step) });
+    const contestants = part === 'cow' ? cowContestants(options) : contestantsOf(part, ours, qemu);
+    const series = await interleave(contestants, { rounds, signal, progress: step });
     progress.end();
     report(series, { rounds, memory_bytes, part, format }, qemu === undefined);
   } finally {
@@ -78,7 +88,13 @@ function contestantsOf(
   } else {
     alone(USERFAULTFD, ours, () => ours.hotsnap('userfaultfd', ourRate()));
   }
-  if (part === 'work') alone(STOP_COPY, ours, () => ours.stopCopy(ourRate()));
+  if (part === 'work') {
+    alone(STOP_COPY, ours, () => ours.stopCopy(ourRate()));
+    contestants.push({
+      name: DD,
+      measure: async () => ddWrites(ours.imageFolder, ours.memory_bytes - SPARED_BYTES),
+    });
+  }
   if (qemu === undefined) return contestants;
   const rate = () => qemu.log.rate(RATE_WINDOW_MS);
   if (part === 'restore') {
@@ -93,13 +109,6 @@ function contestantsOf(
 
 type Summaries = Record<string, Record<string, Summary>>;
 
-const show = (summary: Summary | undefined, scale = 1, digits = 2): string =>
-  summary === undefined
-    ? '-'
-    : `${(summary.median / scale).toFixed(digits)} ±${(summary.mad / scale).toFixed(digits)}`;
-const p99 = (summary: Summary | undefined, scale = 1, digits = 2): string =>
-  summary === undefined ? '-' : (summary.p99 / scale).toFixed(digits);
-
 function report(series: Series, options: SnapBenchOptions, withoutQemu: boolean): void {
   const all: Summaries = Object.fromEntries(
     [...series.keys()].map(name => [name, summarizeAll(series, name)]),
@@ -109,8 +118,8 @@ function report(series: Series, options: SnapBenchOptions, withoutQemu: boolean)
       bench: `bench snap (${options.part}, ${options.memory_bytes / MIB} MiB)`,
       rounds: options.rounds,
       results: all,
-      goals: options.part === 'restore' ? [] : goals(all, options),
-      tables: options.part === 'restore' ? [restoreTable(all)] : [costTable(all), stepTable(all)],
+      goals: options.part === 'restore' || options.part === 'cow' ? [] : goals(all, options),
+      tables: tablesOf(options.part, all),
       notes: [
         'saved: all is in the files; durable: on the disk too, which QEMU does not wait for',
         'lost work: writes missing until then, in milliseconds of the undisturbed rate',
@@ -119,6 +128,12 @@ function report(series: Series, options: SnapBenchOptions, withoutQemu: boolean)
     },
     options.format,
   );
+}
+
+function tablesOf(part: SnapPart, all: Summaries): BenchTable[] {
+  if (part === 'restore') return [restoreTable(all)];
+  if (part === 'cow') return [cowTable(all)];
+  return [costTable(all), stepTable(all)];
 }
 
 function costTable(all: Summaries): BenchTable {
@@ -133,6 +148,7 @@ function costTable(all: Summaries): BenchTable {
       'LOST WORK ms',
       'GAP ms',
       'STALL MAX ms',
+      'P99',
       'EAGER',
       'FAULTS',
       'FALLBACKS',
@@ -147,6 +163,7 @@ function costTable(all: Summaries): BenchTable {
       show(metrics.lost_ms, 1, 0),
       show(metrics.guest_gap_us, 1000, 1),
       show(metrics.stall_us_max, 1000),
+      p99(metrics.stall_us_max, 1000),
       show(metrics.pages_eager, 1, 0),
       show(metrics.cow_faults, 1, 0),
       show(metrics.fallbacks, 1, 0),
@@ -196,6 +213,13 @@ function goals(all: Summaries, { memory_bytes }: SnapBenchOptions): Goal[] {
   add('downtime p50 below 0.8 ms', ms(ours.downtime_us?.median), 0.8, ' ms');
   add('downtime p99 below 4 ms', ms(ours.downtime_us?.p99), 4, ' ms');
   add('arming at most 0.3 ms per GiB', ms(ours.arm_us?.median, gib), 0.3, ' ms');
+  add('longest stall of the guest below 1 ms, p99', ms(ours.stall_us_max?.p99), 1, ' ms');
+  add(
+    'on the disk in at most 1/0.7 of the time of dd',
+    share(ours, all[DD], 'durable_ms'),
+    1 / 0.7,
+    ' of it',
+  );
   add('fallbacks of the bench guest', ours.fallbacks?.p99, 0);
   add('downtime not longer than background-snapshot', share(ours, background, 'downtime_us'), 1, ' of it');
   add('lost work at most 1/20 of background-snapshot', share(ours, background, 'lost_ms'), 1 / 20, ' of it');

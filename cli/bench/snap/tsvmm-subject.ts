@@ -11,11 +11,14 @@ import { SnapshotWriter } from '../../../snapshot/image/writer.ts';
 import { restoredSoftware } from '../../../snapshot/restore/restored-software.ts';
 import type { SaveResult } from '../../../snapshot/saver/saver.ts';
 import type { SaverMessage } from '../../../snapshot/saver/saver-thread.ts';
-import { VmSnapshotter } from '../../../snapshot/vm-snapshotter.ts';
+import type { TransientReport } from '../../../snapshot/transient/transient.ts';
+import { type VmSnapshotOptions, VmSnapshotter } from '../../../snapshot/vm-snapshotter.ts';
 import { IoThread } from '../../../vmm/io/io-thread.ts';
 import { Kvm } from '../../../vmm/kvm/kvm.ts';
 import { Machine } from '../../../vmm/machine.ts';
 import type { MachineSoftware } from '../../../vmm/machine-parts.ts';
+import { HUGE_PAGE_SIZE } from '../../../vmm/memory/address.ts';
+import type { CowState } from '../../../vmm/memory/cow-state.ts';
 import { VcpuHandle } from '../../../vmm/vcpu/vcpu-handle.ts';
 import type { Sample } from '../harness.ts';
 import { DirtyLog } from './dirty-log.ts';
@@ -51,6 +54,15 @@ export class TsvmmSubject {
     this.saver = new IoThread(url, './saver/saver-thread');
   }
 
+  /** The folder whose file system is measured. */
+  get imageFolder(): string {
+    return this.folder;
+  }
+
+  get memory_bytes(): number {
+    return this.options.memory_bytes;
+  }
+
   /** Lets the VM run, and a while go by, so that its undisturbed rate is known. */
   async restart(): Promise<void> {
     if (this.machine === undefined) {
@@ -70,13 +82,30 @@ export class TsvmmSubject {
   }
 
   /** A hot snapshot: the VM runs on while it is saved. */
-  async hotsnap(cow: CowMechanismName, rate: number): Promise<Sample> {
-    return this.snapshot(cow, rate, { paused: false });
+  async hotsnap(cow: CowMechanismName, rate: number, chunkSize = HUGE_PAGE_SIZE): Promise<Sample> {
+    return this.snapshot({ cow, chunkSize }, rate, { paused: false });
   }
 
   /** The VM stands still until all is saved. */
   async stopCopy(rate: number): Promise<Sample> {
-    return this.snapshot('mprotect', rate, { paused: true });
+    return this.snapshot({ cow: 'mprotect' }, rate, { paused: true });
+  }
+
+  /** The pause of a hot snapshot that is then given up. */
+  async pauseOnly(): Promise<Sample> {
+    const writer = this.newWriter();
+    const snapshotter = await VmSnapshotter.prepare(
+      this.machine as Machine,
+      { cow: 'mprotect' },
+      writer,
+      this.saver,
+      this.pools,
+    );
+    try {
+      return stepsOf(snapshotter.cut());
+    } finally {
+      await snapshotter.abort();
+    }
   }
 
   /** Time until a VM restored from the last snapshot prints its next line, from nothing. */
@@ -112,16 +141,14 @@ export class TsvmmSubject {
   }
 
   private async snapshot(
-    cow: CowMechanismName,
+    options: VmSnapshotOptions,
     rate: number,
     { paused }: { paused: boolean },
   ): Promise<Sample> {
     const machine = this.machine as Machine;
-    if (this.count > 0) rmSync(this.path(this.count), { recursive: true, force: true });
-    this.count++;
     const requested = performance.now();
-    const writer = new SnapshotWriter(this.path(this.count));
-    const snapshotter = await VmSnapshotter.prepare(machine, { cow }, writer, this.saver, this.pools);
+    const writer = this.newWriter();
+    const snapshotter = await VmSnapshotter.prepare(machine, options, writer, this.saver, this.pools);
     const prepared = performance.now();
     if (paused) await machine.pause();
     const cut = snapshotter.cut();
@@ -134,13 +161,8 @@ export class TsvmmSubject {
     await this.log.next();
     await this.log.next();
     return {
-      downtime_us: paused ? (resumed - prepared) * 1000 : cut.downtime_us,
-      kick_us: cut.kick_us,
-      state_us: cut.state_us,
-      devices_us: cut.devices_us,
-      arm_us: cut.arm_us,
-      eager_us: cut.eager_us,
-      wake_us: cut.wake_us,
+      ...stepsOf(cut),
+      ...(paused ? { downtime_us: (resumed - prepared) * 1000 } : {}),
       prepare_ms: prepared - requested,
       saved_ms: snapshotter.written_ms - requested,
       durable_ms: complete - requested,
@@ -150,9 +172,18 @@ export class TsvmmSubject {
       cow_faults: report.cow_faults,
       fallbacks: report.fallbacks,
       stall_us_max: counters.stall_us_max,
+      stalls_long: counters.stalls_long,
+      ...perChunk(counters),
       buffer_waits: counters.buffer_waits,
       written_mib: report.memory_bytes / 2 ** 20,
     };
+  }
+
+  /** For a new image, in place of the last. */
+  private newWriter(): SnapshotWriter {
+    if (this.count > 0) rmSync(this.path(this.count), { recursive: true, force: true });
+    this.count++;
+    return new SnapshotWriter(this.path(this.count));
   }
 
   private publish(writer: SnapshotWriter, vm: Awaited<ReturnType<VmSnapshotter['save']>>['manifest']): void {
@@ -192,4 +223,25 @@ export class TsvmmSubject {
       ...(restored === undefined ? {} : { restored }),
     });
   }
+}
+
+const stepsOf = ({
+  downtime_us,
+  kick_us,
+  state_us,
+  devices_us,
+  arm_us,
+  eager_us,
+  wake_us,
+}: TransientReport): Sample => ({ downtime_us, kick_us, state_us, devices_us, arm_us, eager_us, wake_us });
+
+/** What a writer spends on a chunk, on the average. */
+function perChunk(counters: CowState['counters']): Sample {
+  const { cow_faults, vmm_write_saves, stall_us_sum, copy_us_sum, unprotect_us_sum } = counters;
+  const chunks = Math.max(1, cow_faults + vmm_write_saves);
+  return {
+    stall_us: stall_us_sum / chunks,
+    copy_us: copy_us_sum / chunks,
+    unprotect_us: unprotect_us_sum / chunks,
+  };
 }

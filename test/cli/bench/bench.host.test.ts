@@ -91,6 +91,29 @@ testUnless(
   },
 );
 
+testUnless(
+  lacksKvm(),
+  test,
+  'bench snap --part sizes: pauses of every size, and lines through them',
+  async () => {
+    const words = ['--part', 'sizes', '--memory', '128MiB', '--rounds', '2', '--format', 'json'];
+    const { code, stdout, stderr } = await tsvmm(['bench', 'snap', ...words]);
+    assert.is(code, 0, stderr);
+    const { results } = JSON.parse(stdout);
+    const sizes = results.sizes as { memory_bytes: number; samples: Record<string, number>[] }[];
+    assert.equal(
+      sizes.map(({ memory_bytes, samples }) => [memory_bytes / 2 ** 20, samples.length]),
+      [
+        [64, 3],
+        [128, 3],
+      ],
+    );
+    for (const { samples } of sizes)
+      for (const { downtime_us = 0, arm_us = 0 } of samples) assert.ok(downtime_us > arm_us && arm_us > 0);
+    assert.type(results.fits.downtime.slope, 'number');
+  },
+);
+
 test('bench: a number of rounds that is none is a usage error', async () => {
   for (const rounds of ['0', '-1', '1.5', 'many']) {
     const { code, stderr } = await tsvmm(['bench', 'boot', `--rounds=${rounds}`]);
