@@ -43,6 +43,17 @@ export function define(command: Command): void {
       await benchSnap({ ...options, memory_bytes: memory ?? (options.part === 'sizes' ? 4 : 1) * 2 ** 30 });
     });
   command
+    .command('cluster')
+    .description('how long snapshots keep TCP waiting: hot ones, stop-and-copy, pre-copy; 2 to 16 VMs')
+    .option('--rounds <n>', 'snapshots of each kind', wholeNumber, 5)
+    .option('--vms <list>', 'numbers of VMs', sizes, [2, 4, 8, 16])
+    .option('--memory <size>', 'memory of each guest', size, 64 * 2 ** 20)
+    .addOption(formatOption())
+    .action(async ({ memory, vms, ...options }: Options & { memory: number; vms: number[] }) => {
+      const { benchCluster } = await import('../bench/cluster/cluster.ts');
+      await benchCluster({ ...options, sizes: vms, memory_bytes: memory });
+    });
+  command
     .command('net')
     .description('requests per second and throughput between two guests, beside QEMU on a Linux bridge')
     .option('--rounds <n>', 'rounds that count', wholeNumber, 5)
@@ -99,6 +110,14 @@ function vmCount(text: string): number {
   const value = wholeNumber(text);
   if (value > limits.vms) throw new InvalidArgumentError(`a cluster has at most ${limits.vms} VMs`);
   return value;
+}
+
+function sizes(text: string): number[] {
+  const values = text.split(',').map(Number);
+  if (!values.every(value => Number.isInteger(value) && value >= 2 && value <= 64)) {
+    throw new InvalidArgumentError('expected numbers from 2 to 64, such as 2,4,8,16');
+  }
+  return values;
 }
 
 function size(text: string): number {

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseDocument } from 'yaml';
+import { ReportHistory } from '../../cli/bench/guests/report-history.ts';
 import { median } from '../../cli/bench/statistics.ts';
 import type { BenchReport } from '../../cli/cluster/bench-report.ts';
 import type { CounterName } from '../../net/counters.ts';
@@ -16,7 +17,6 @@ import type { SnapshotReport } from '../../snapshot/image/report.ts';
 import { TestHome } from '../cli/home.ts';
 import { lacksKvm } from '../support/bench-image.ts';
 import { testUnless } from '../support.ts';
-import { ReportHistory } from './support/report-history.ts';
 import { TestCluster } from './support/test-cluster.ts';
 
 const test = suite('snapshots');

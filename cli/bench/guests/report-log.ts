@@ -25,6 +25,19 @@ export class ReportLog {
     this.failure ??= error;
   }
 
+  /** For those who wait by other means. */
+  throwIfFailed(): void {
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  /** How many reports of this kind have come, of all guests. */
+  count(event: string): number {
+    return [...this.reports.values()].reduce(
+      (sum, list) => sum + list.filter(report => report.event === event).length,
+      0,
+    );
+  }
+
   of(vm: string): readonly BenchReport[] {
     return this.reports.get(vm) ?? [];
   }

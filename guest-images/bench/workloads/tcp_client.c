@@ -13,11 +13,12 @@
 struct client_connection {
   struct connector connector; // first: its callbacks give us its address
   struct channel channel;
+  u64 next_at; // of a limited rate
 };
 
 struct client {
   const char *peers; // options
-  u64 port, size, connections_per_peer, depth, trace;
+  u64 port, size, connections_per_peer, depth, rate, trace; // rate 0 = full speed
   struct client_connection *connections;
   u32 connection_count, open_count;
 };
@@ -30,6 +31,7 @@ static const struct option options[] = {
     {"conns", OPTION_NUMBER, offsetof(struct client, connections_per_peer), false, 1, 1, CONNECTION_MAX,
      NULL},
     {"depth", OPTION_NUMBER, offsetof(struct client, depth), false, 1, 1, 100000, NULL},
+    {"rate", OPTION_RATE, offsetof(struct client, rate), false, 0, 0, 1000000, NULL},
     {"trace", OPTION_NUMBER, offsetof(struct client, trace), false, 0, 0, ~0ull, NULL},
 };
 
@@ -38,7 +40,18 @@ static const struct client *client_of(const struct connector *connector) {
 }
 
 static void send_requests(struct client_connection *connection) {
-  channel_send(&connection->channel, connection->channel.received + client_of(&connection->connector)->depth);
+  const struct client *client = client_of(&connection->connector);
+  struct channel *channel = &connection->channel;
+  u64 limit = channel->received + client->depth;
+  if (client->rate == 0) {
+    channel_send(channel, limit);
+    return;
+  }
+  u64 now = clock_now(&cpus[0]), before = channel->sent;
+  if (now < connection->next_at) return;
+  channel_send(channel, min_u64(limit, before + 1));
+  // What was missed while the VM stood still is not made up for.
+  if (channel->sent != before) connection->next_at = max_u64(connection->next_at + NS_PER_S / client->rate, now);
 }
 
 static void on_open(struct connector *connector) {
@@ -72,7 +85,7 @@ static u64 run_connection(struct client_connection *connection, u64 now) {
   if (channel->sent >= channel->received + client_of(&connection->connector)->depth) return TIME_NEVER;
   send_requests(connection);
   tcp_output(connection->connector.pcb);
-  return now + FULL_RETRY_NS;
+  return connection->next_at > now ? connection->next_at : now + FULL_RETRY_NS;
 }
 
 static u64 run(struct workload *workload, struct cpu *cpu, u64 now) {

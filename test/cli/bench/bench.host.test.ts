@@ -5,6 +5,7 @@ import { lacksKvm } from '../../support/bench-image.ts';
 import { lacksCompiler } from '../../support/c-program.ts';
 import { testUnless } from '../../support.ts';
 import { tsvmm } from '../command.ts';
+import { TestHome } from '../home.ts';
 
 const test = suite('tsvmm bench');
 const QEMU = 'qemu-system-x86_64';
@@ -120,5 +121,29 @@ test('bench: a number of rounds that is none is a usage error', async () => {
     assert.is(code, 2, stderr);
   }
 });
+
+testUnless(
+  lacksKvm(),
+  test,
+  'bench cluster: each method takes snapshots of a ring of VMs, and TCP goes on',
+  async () => {
+    const words = ['bench', 'cluster', '--rounds', '1', '--vms', '2', '--format', 'json'];
+    const home = await TestHome.create();
+    try {
+      const { code, stdout, stderr } = await home.run(...words);
+      assert.is(code, 0, stderr);
+      const { results, goals } = JSON.parse(stdout);
+      const methods = results['2'] as Record<string, Record<string, Summary>>;
+      assert.equal(Object.keys(methods), ['hotsnap, hold', 'hotsnap, drop', 'stop-copy', 'pre-copy']);
+      for (const [name, metrics] of Object.entries(methods)) {
+        for (const metric of ['backoff_us', 'normal_us', 'downtime_us', 'complete_ms'])
+          assert.ok((metrics[metric]?.median ?? 0) > 0, `${name}: ${metric}`);
+      }
+      assert.is(goals.length, 1);
+    } finally {
+      await home.remove();
+    }
+  },
+);
 
 test.run();

@@ -4,14 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
 import { ControlClient } from '../../../cli/api/client.ts';
 import type { SnapshotLine } from '../../../cli/api/snapshot-routes.ts';
+import type { ReportHistory } from '../../../cli/bench/guests/report-history.ts';
 import type { BenchReport } from '../../../cli/cluster/bench-report.ts';
+import type { LogLine } from '../../../cli/cluster/log-reader.ts';
 import type { ClusterStats, ClusterStatus } from '../../../cli/cluster/status.ts';
 import type { CounterName } from '../../../net/counters.ts';
 import type { SnapshotReport } from '../../../snapshot/image/report.ts';
 import { TsvmmCommand, tsvmmProgram } from '../../cli/command.ts';
 import type { TestHome } from '../../cli/home.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
-import type { LoggedLine, ReportHistory } from './report-history.ts';
 
 const LOOK_MS = 50;
 
@@ -84,7 +85,7 @@ export class TestCluster {
   followReports(history: ReportHistory, signal: AbortSignal): Promise<void> {
     const request = { method: 'GET', path: '/v1/logs', query: { follow: true }, signal } as const;
     const follow = async () => {
-      for await (const line of this.control.stream<LoggedLine>(request)) history.take(line);
+      for await (const line of this.control.stream<LogLine>(request)) history.take(line);
     };
     return follow();
   }

@@ -1,12 +1,6 @@
-import { type BenchReport, parseBenchReport } from '../../../cli/cluster/bench-report.ts';
 import { TsvmmError } from '../../../vmm/errors.ts';
-
-/** A line of a cluster's logs, as its control socket gives it. */
-export interface LoggedLine {
-  readonly time: string;
-  readonly vm: string;
-  readonly line: string;
-}
+import { type BenchReport, parseBenchReport } from '../../cluster/bench-report.ts';
+import type { LogLine } from '../../cluster/log-reader.ts';
 
 interface Interval {
   /** On this host's clock. */
@@ -22,7 +16,7 @@ export class ReportHistory {
   /** A guest has found that a promise was broken. */
   fatal: TsvmmError | undefined;
 
-  take({ time, vm, line }: LoggedLine): void {
+  take({ time, vm, line }: LogLine): void {
     const report = parseBenchReport(line);
     if (report?.event === 'fatal')
       this.fatal ??= new TsvmmError('TSVMM_E_GUEST_FATAL', `${vm}: ${String(report.why)}`);
