@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { SnapshotDriver } from '../../snapshot/cluster/driver.ts';
 import type { FilterModeName } from '../../snapshot/cluster/filter.ts';
@@ -77,7 +78,12 @@ export class ClusterSnapshots {
   private readonly hasForeignKernel: boolean;
   /** What an incremental snapshot may build on, newest first. */
   private readonly ancestors: Ancestor[];
-  private listener: (progress: SnapshotProgress) => void = () => {};
+  /** Who asked for a snapshot and has no answer yet, by its name. */
+  private readonly listeners = new Map<string, (progress: SnapshotProgress) => void>();
+  private readonly pending = new Set<Promise<unknown>>();
+  private readonly closing = new AbortController();
+  /** The snapshot that is being taken. */
+  private current = '';
 
   constructor(cluster: RunningCluster, source: ClusterSource, parts: SnapshotParts) {
     const { name } = cluster.config;
@@ -102,15 +108,24 @@ export class ClusterSnapshots {
       store: this.store,
       clock,
       onEvent: event => {
-        if (event.kind === 'vm-cut') {
+        const tell = this.listeners.get(event.request.name);
+        if (event.kind === 'started') {
+          this.current = event.request.name;
+        } else if (event.kind === 'vm-cut') {
           const { resumed_us, suspended_us } = event.cut;
-          this.listener({ kind: 'cut', vm: event.vm, downtime_us: Math.round(resumed_us - suspended_us) });
+          tell?.({ kind: 'cut', vm: event.vm, downtime_us: Math.round(resumed_us - suspended_us) });
         } else if (event.kind === 'vm-saved') {
-          this.listener({ kind: 'saved', vm: event.vm });
+          tell?.({ kind: 'saved', vm: event.vm });
         }
       },
       onProgress: (vm, { pages_saved, pages_total, cow_faults }) =>
-        this.listener({ kind: 'saving', vm, saved: pages_saved, total: pages_total, faults: cow_faults }),
+        this.listeners.get(this.current)?.({
+          kind: 'saving',
+          vm,
+          saved: pages_saved,
+          total: pages_total,
+          faults: cow_faults,
+        }),
     });
     for (const vm of cluster.vms.values()) {
       vm.once('exit', () =>
@@ -119,7 +134,10 @@ export class ClusterSnapshots {
     }
   }
 
-  /** Throws the error of whatever failed; the cluster runs on undisturbed then, and nothing of the snapshot is left. */
+  /**
+   * Throws the error of whatever failed; the cluster runs on undisturbed then, and nothing of the snapshot is left.
+   * Snapshots that are asked for meanwhile are taken one after the other.
+   */
   async take(
     request: SnapshotRequest,
     listener: (progress: SnapshotProgress) => void,
@@ -128,28 +146,38 @@ export class ClusterSnapshots {
     const { method, filter, compress } = request;
     requireAble(request);
     const cow = request.cow === 'auto' ? chooseMechanism(hostKind(), this.hasForeignKernel) : request.cow;
-    const name = request.name ?? (await this.nextName());
+    const name = request.name ?? this.nextName();
+    if (this.listeners.has(name)) {
+      throw new TsvmmError('TSVMM_E_CONFLICT', `a snapshot "${name}" is being taken already`, {
+        hint: 'choose another name with --name',
+      });
+    }
     const options = { method, cow, filter, compression: compress };
     const parent = request.incremental ? this.findParent() : undefined;
     this.store.expect(name, options, parent);
-    this.listener = listener;
+    this.listeners.set(name, listener);
+    const taking = this.run(request, name, signal);
+    this.pending.add(taking);
     try {
-      const timeline = await this.run(request, name, signal);
+      const timeline = await taking;
       const folder = join(this.folder, name);
       this.ancestors.unshift({ folder, identity: identityOf(new SnapshotReader(folder).manifest) });
       const reported = { ...options, parent: parentName(parent) };
       return snapshotReport(`${this.cluster.config.name}/${name}`, folder, reported, timeline);
     } finally {
+      this.pending.delete(taking);
+      this.listeners.delete(name);
       parent?.close();
     }
   }
 
   private run({ filter, timeout_s }: SnapshotRequest, name: string, signal: AbortSignal | undefined) {
+    const { signal: closing } = this.closing;
     return this.driver.snapshot({
       name,
       mode: filter,
       timeout_us: timeout_s * 1e6,
-      ...(signal === undefined ? {} : { signal }),
+      signal: signal === undefined ? closing : AbortSignal.any([closing, signal]),
     });
   }
 
@@ -163,16 +191,16 @@ export class ClusterSnapshots {
     });
   }
 
-  /** Before the machines end. */
+  /** Before the machines end. What is under way is given up, and leaves nothing behind. */
   async close(): Promise<void> {
+    this.closing.abort();
+    await Promise.allSettled(this.pending);
     await Promise.all(this.snapshotters.map(snapshotter => snapshotter.close()));
   }
 
-  private async nextName(): Promise<string> {
-    const { listSnapshots } = await import('../../snapshot/image/list.ts');
-    const taken = new Set(listSnapshots(this.folder).map(({ name }) => name));
+  private nextName(): string {
     let number = 1;
-    while (taken.has(`s${number}`)) number++;
+    while (this.listeners.has(`s${number}`) || existsSync(join(this.folder, `s${number}`))) number++;
     return `s${number}`;
   }
 }

@@ -1,0 +1,193 @@
+/**
+ * Snapshots of a cluster that fail, whoever is to blame: the whole snapshot does, nothing of it is left, and the VMs run
+ * on as if nobody had asked.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, statfsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ClusterStats } from '../../cli/cluster/status.ts';
+import { TsvmmError } from '../../vmm/errors.ts';
+import { TestHome } from '../cli/home.ts';
+import { lacksKvm } from '../support/bench-image.ts';
+import { testUnless } from '../support.ts';
+import { opsOf, reportOf, TestCluster } from './support/test-cluster.ts';
+
+const test = suite('snapshots that fail');
+let home: TestHome;
+test.before.each(async () => {
+  if (lacksKvm() === undefined) home = await TestHome.create();
+});
+test.after.each(async () => home?.remove());
+const hostTest = (name: string, body: () => Promise<void>) => testUnless(lacksKvm(), test, name, body);
+
+/** A pair that talks, and a VM with so much memory in use that saving it takes a while. */
+const file = (heavyWords = '', heavySize = '192M') =>
+  home.write(
+    'failures.yaml',
+    `
+name: failures
+defaults: { image: bench, memory: 64MiB }
+vms:
+  server: { args: [tcp-server, port=7], nets: [{ network: lan, ip: 10.0.0.1/24 }] }
+  client: { args: [tcp-client, peer=10.0.0.1, port=7], nets: [{ network: lan, ip: 10.0.0.2/24 }] }
+  heavy: { memory: 256MiB, args: [dirty, size=${heavySize}, rate=50000${heavyWords}] }
+networks: { lan: {} }
+`,
+  );
+
+/** Starts it, and waits until all of heavy's memory was written once. */
+async function start(path: string): Promise<TestCluster> {
+  const cluster = await TestCluster.start(home, path);
+  await cluster.until(
+    stats => opsOf(stats, 'heavy', 'dirty') > 50_000 && opsOf(stats, 'client', 'tcp-client') > 100,
+  );
+  return cluster;
+}
+
+const folder = () => join(home.path, 'snapshots/failures');
+const left = () => (existsSync(folder()) ? readdirSync(folder()).sort() : []);
+
+/** Resolves when heavy's memory is being written to a snapshot's file. */
+async function untilSaving(): Promise<void> {
+  for (;;) {
+    const images = left()
+      .filter(name => name.endsWith('.partial'))
+      .map(name => statSync(join(folder(), name, 'vms/heavy/memory.img'), { throwIfNoEntry: false }));
+    if (images.some(image => image !== undefined && image.blocks > 0)) return;
+    await sleep(2);
+  }
+}
+
+/** The pair talks on without an error, and on the connection that it had. */
+async function assertUnharmed(cluster: TestCluster): Promise<void> {
+  const ops = (stats: ClusterStats) => opsOf(stats, 'client', 'tcp-client');
+  const before = ops(await cluster.stats);
+  for (;;) {
+    const stats = await cluster.stats;
+    if (ops(stats) > before + 100) {
+      for (const [vm, workload] of [
+        ['client', 'tcp-client'],
+        ['server', 'tcp-server'],
+      ] as const) {
+        assert.is(reportOf(stats, vm, workload)?.errors, 0);
+        assert.is(reportOf(stats, vm, workload)?.conns, 1);
+      }
+      return;
+    }
+    await sleep(50);
+  }
+}
+
+const codeOf = (error: unknown) => (error instanceof TsvmmError ? error.code : String(error));
+
+hostTest('snap that is interrupted ends with 130; the next works', async () => {
+  const cluster = await start(file());
+  const command = home.start('snap', 'failures', '--name', 'given-up');
+  await untilSaving();
+  command.child.kill('SIGINT');
+  assert.is((await command.ended).code, 130);
+  while (left().length > 0) await sleep(10);
+  await assertUnharmed(cluster);
+  assert.is((await cluster.snapshot()).snapshot, 'failures/s1');
+  assert.equal(left(), ['s1']);
+  await cluster.stop();
+});
+
+hostTest('snap --no-wait returns at the cut; the snapshot is completed behind it', async () => {
+  const cluster = await start(file());
+  const { code, stderr } = await home.run('snap', 'failures', '--name', 'behind', '--no-wait');
+  assert.is(code, 0, stderr);
+  while (!left().includes('behind')) await sleep(10);
+  assert.is((await home.run('snap', 'verify', 'failures/behind')).code, 0);
+  await assertUnharmed(cluster);
+  await cluster.stop();
+});
+
+hostTest('stop in the middle of a snapshot ends both; nothing is left', async () => {
+  const cluster = await start(file());
+  const snapshot = cluster.snapshot().then(
+    () => 'taken',
+    (error: unknown) => codeOf(error),
+  );
+  await untilSaving();
+  await cluster.stop();
+  assert.is.not(await snapshot, 'taken');
+  assert.equal(left(), []);
+});
+
+hostTest('several at once are taken one after the other; of one name only one', async () => {
+  const cluster = await start(file('', '32M'));
+  const unnamed = [1, 2, 3].map(() => cluster.snapshot());
+  const twins = await Promise.all(
+    [1, 2].map(() => cluster.snapshot({ name: 'twin' }).then(() => 'taken', codeOf)),
+  );
+  assert.equal(twins.sort(), ['TSVMM_E_CONFLICT', 'taken']);
+  const names = (await Promise.all(unnamed)).map(({ snapshot }) => snapshot);
+  assert.equal(names.sort(), ['failures/s1', 'failures/s2', 'failures/s3']);
+  const epochs = (await Promise.all(unnamed)).map(({ epoch }) => epoch);
+  assert.is(new Set(epochs).size, 3);
+  assert.equal(left(), ['s1', 's2', 's3', 'twin']);
+  assert.is(await cluster.snapshot({ name: 'twin' }).then(() => 'taken', codeOf), 'TSVMM_E_CONFLICT');
+  await assertUnharmed(cluster);
+  await cluster.stop();
+});
+
+hostTest('a VM that dies in the middle ends the snapshot; those of the others go on', async () => {
+  const outcomes: string[] = [];
+  for (let attempt = 0; attempt < 5 && !outcomes.some(outcome => outcome !== 'taken'); attempt++) {
+    // It may die between two snapshots, or after its own part was saved: then once more.
+    const cluster = await TestCluster.start(home, file(', +, fault, kind=triple, after=6000'));
+    const isAlive = async () =>
+      (await cluster.stats).vms.some(vm => vm.name === 'heavy' && vm.state === 'running');
+    while (await isAlive())
+      outcomes.push(await cluster.snapshot({ name: `d${outcomes.length}` }).then(() => 'taken', codeOf));
+    await assertUnharmed(cluster);
+    const { vms } = await cluster.snapshot({ name: `survivors${attempt}` });
+    assert.equal(vms.map(({ name }) => name).sort(), ['client', 'server']);
+    assert.equal(
+      left().filter(name => name.startsWith('.')),
+      [],
+    );
+    await cluster.stop();
+  }
+  console.log(outcomes.join(' '));
+  assert.ok(outcomes.some(outcome => outcome !== 'taken'));
+  const taken = outcomes.flatMap((outcome, index) => (outcome === 'taken' ? [`d${index}`] : []));
+  assert.equal(
+    left().filter(name => name.startsWith('d')),
+    taken.sort(),
+  );
+});
+
+const lacksRoot = process.getuid?.() === 0 ? undefined : 'mounting a file system needs root';
+
+testUnless(
+  lacksKvm() ?? lacksRoot,
+  test,
+  'a disk that is full for one VM ends the snapshot and gives all space back',
+  async () => {
+    mkdirSync(join(home.path, 'snapshots'));
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64M', 'tmpfs', join(home.path, 'snapshots')]);
+    try {
+      const cluster = await start(file());
+      const free = () => statfsSync(join(home.path, 'snapshots')).bfree;
+      const before = free();
+      const { code, stderr } = await home.run('snap', 'failures');
+      assert.is(code, 1);
+      assert.match(stderr, /VM "heavy" .*TSVMM_E_DISK/s);
+      assert.match(stderr, /hint: .*space/);
+      assert.equal(left(), []);
+      // The folder of the cluster's snapshots may stay.
+      assert.ok(before - free() <= 2);
+      await assertUnharmed(cluster);
+      await cluster.stop();
+    } finally {
+      execFileSync('umount', [join(home.path, 'snapshots')]);
+    }
+  },
+);
+
+test.run();
