@@ -31,6 +31,8 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
   private readonly networks: ClusterNetworks;
   private readonly disks: ClusterDisks;
   private readonly teardown: Teardown;
+  /** Awaited when a guest has ended, before its machine is taken apart: whoever uses it has to let go of it. */
+  beforeVmStops: (vm: string) => Promise<void> = async () => {};
   private currentState: ClusterState = 'starting';
   private stopping: Promise<void> | undefined;
 
@@ -191,6 +193,7 @@ export class RunningCluster extends EventEmitter<ClusterEvents> {
 
   /** What the guest held is given back at once; the others go on. */
   private async guestEnded(vm: ClusterVm, exit: VmExit): Promise<void> {
+    await this.beforeVmStops(vm.name).catch(() => {});
     await vm.stop().catch(() => {});
     const isLast = [...this.vms.values()].every(other => other.exit !== undefined);
     if (isLast && this.stopping === undefined) this.currentState = 'ended';

@@ -72,7 +72,7 @@ export class ClusterSnapshots {
   private readonly cluster: RunningCluster;
   private readonly store: SnapshotStore;
   private readonly driver: SnapshotDriver<SnapshotFolder>;
-  private readonly snapshotters: readonly MachineSnapshotter[];
+  private readonly snapshotters: ReadonlyMap<string, MachineSnapshotter>;
   private readonly folder: string;
   /** Some VM runs another kernel than an image of ours. */
   private readonly hasForeignKernel: boolean;
@@ -92,7 +92,8 @@ export class ClusterSnapshots {
     this.hasForeignKernel = [...parts.machines.values()].some(({ config }) => config.firmwareTables);
     this.ancestors = parts.origin === undefined ? [] : [parts.origin];
     this.store = new SnapshotStore({ cluster: name, folder: this.folder, configuration: source });
-    const vms = [...parts.machines].map(([vm, machine]) => {
+    const alive = [...parts.machines].filter(([vm]) => cluster.vm(vm).exit === undefined);
+    const vms = alive.map(([vm, machine]) => {
       const ports = parts.networks.portsOf(vm);
       return {
         name: vm,
@@ -100,7 +101,7 @@ export class ClusterSnapshots {
         snapshotter: new MachineSnapshotter(machine, ports, parts.disks.disksOf(vm)),
       };
     });
-    this.snapshotters = vms.map(vm => vm.snapshotter);
+    this.snapshotters = new Map(vms.map(vm => [vm.name, vm.snapshotter]));
     this.driver = new SnapshotDriver({
       epoch: parts.epoch,
       vms,
@@ -127,11 +128,7 @@ export class ClusterSnapshots {
           faults: cow_faults,
         }),
     });
-    for (const vm of cluster.vms.values()) {
-      vm.once('exit', () =>
-        this.driver.leave(vm.name, new TsvmmError('TSVMM_E_CONFLICT', `${vm.name} has ended`)),
-      );
-    }
+    cluster.beforeVmStops = vm => this.retire(vm);
   }
 
   /**
@@ -195,7 +192,13 @@ export class ClusterSnapshots {
   async close(): Promise<void> {
     this.closing.abort();
     await Promise.allSettled(this.pending);
-    await Promise.all(this.snapshotters.map(snapshotter => snapshotter.close()));
+    await Promise.all([...this.snapshotters.values()].map(snapshotter => snapshotter.close()));
+  }
+
+  /** The VM has ended. Resolves when nobody looks at its memory any more. */
+  private async retire(vm: string): Promise<void> {
+    this.driver.leave(vm, new TsvmmError('TSVMM_E_CONFLICT', `${vm} has ended`));
+    await this.snapshotters.get(vm)?.close();
   }
 
   private nextName(): string {

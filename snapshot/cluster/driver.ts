@@ -55,6 +55,8 @@ interface OpenAttempt<Image> {
   readonly request: number;
   readonly vms: ReadonlyMap<VmName, ClusterVm<Image>>;
   readonly image: Promise<Image>;
+  /** What VMs do to end their parts, also those that have left and are not waited for otherwise. */
+  readonly aborts: Promise<void>[];
 }
 
 /**
@@ -290,9 +292,12 @@ export class SnapshotDriver<Image extends SnapshotImage> {
           failed,
         );
         break;
-      case 'abort-vm':
-        this.cleanUp(() => snapshotter.abort(epoch), { kind: 'vm-aborted', epoch, vm });
+      case 'abort-vm': {
+        const aborting = started(() => snapshotter.abort(epoch));
+        this.attempt(epoch).aborts.push(aborting);
+        this.cleanUp(() => aborting, { kind: 'vm-aborted', epoch, vm });
         break;
+      }
     }
   }
 
@@ -315,7 +320,7 @@ export class SnapshotDriver<Image extends SnapshotImage> {
   private async openImage({ epoch, request, vms }: Extract<Command, { kind: 'open-image' }>): Promise<void> {
     const image = started(() => this.options.store.create(request.name, epoch, vms));
     const participants = new Map(vms.map(vm => [vm, this.vms.get(vm) as ClusterVm<Image>]));
-    this.open = { epoch, request: request.id, vms: participants, image };
+    this.open = { epoch, request: request.id, vms: participants, image, aborts: [] };
     await image;
   }
 
@@ -351,8 +356,11 @@ export class SnapshotDriver<Image extends SnapshotImage> {
 
   /** Also when it is still being made. One that could not be made has cleaned up after itself. */
   private async discardImage(epoch: number): Promise<void> {
-    const image = await this.attempt(epoch).image.catch(() => undefined);
-    await image?.discard();
+    const { image, aborts } = this.attempt(epoch);
+    const made = await image.catch(() => undefined);
+    // Whoever still writes would make the folder again.
+    await Promise.allSettled(aborts);
+    await made?.discard();
   }
 
   private countsOf(

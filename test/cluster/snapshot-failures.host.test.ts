@@ -171,8 +171,9 @@ testUnless(
   async () => {
     mkdirSync(join(home.path, 'snapshots'));
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64M', 'tmpfs', join(home.path, 'snapshots')]);
+    let cluster: TestCluster | undefined;
     try {
-      const cluster = await start(file());
+      cluster = await start(file());
       const free = () => statfsSync(join(home.path, 'snapshots')).bfree;
       const before = free();
       const { code, stderr } = await home.run('snap', 'failures');
@@ -183,9 +184,9 @@ testUnless(
       // The folder of the cluster's snapshots may stay.
       assert.ok(before - free() <= 2);
       await assertUnharmed(cluster);
-      await cluster.stop();
     } finally {
-      execFileSync('umount', [join(home.path, 'snapshots')]);
+      await cluster?.stop();
+      execFileSync('umount', ['-l', join(home.path, 'snapshots')]);
     }
   },
 );
