@@ -178,7 +178,7 @@ async function takeStaggered(
     folder,
     configuration: { file: 'filter.yaml', text },
   });
-  store.expect(mode, { method: 'hotsnap', cow: 'mprotect', filter: mode });
+  store.expect(mode, { method: 'hotsnap', cow: 'mprotect', filter: mode, compression: 'none' });
   const driver = new SnapshotDriver({
     epoch: 0,
     vms: members,
