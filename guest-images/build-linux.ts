@@ -58,7 +58,7 @@ async function kernel({ sources, cache, work, options }: Context): Promise<strin
   progress('getting the sources of the kernel');
   const archive = await firstPackage({ sources, cache, work, options }, SOURCE_PACKAGES);
   const config = join(sources, 'config');
-  const identity = createHash('sha256').update(basename(archive)).update(readFileSync(config));
+  const identity = createHash('sha256').update(basename(archive)).update(optionsOf(config).join());
   const kernels = join(cache, 'kernels');
   const built = join(kernels, `vmlinux-${identity.digest('hex').slice(0, 16)}`);
   if (existsSync(built)) return built;
@@ -84,7 +84,7 @@ async function kernel({ sources, cache, work, options }: Context): Promise<strin
   progress('configuring the kernel');
   const all = { env: { ...env, KCONFIG_ALLCONFIG: config } };
   await run('make', [...make, 'allnoconfig'], 'configuring the kernel', options, all);
-  checkConfiguration(readFileSync(config, 'utf8'), readFileSync(join(output, '.config'), 'utf8'));
+  checkConfiguration(optionsOf(config), optionsOf(join(output, '.config')));
   await run('make', [...make, 'vmlinux'], 'compiling the kernel', options, {
     env,
     onOutput: countFiles(progress),
@@ -97,10 +97,16 @@ async function kernel({ sources, cache, work, options }: Context): Promise<strin
   return built;
 }
 
+/** The options that are set, without comments. */
+const optionsOf = (path: string): string[] =>
+  readFileSync(path, 'utf8')
+    .split('\n')
+    .filter(line => /^CONFIG_\w+=/.test(line));
+
 /** Options that the kernel does not know, or cannot have, are dropped silently by Kconfig: a guest would lack a driver. */
-function checkConfiguration(wanted: string, actual: string): void {
-  const has = new Set(actual.split('\n'));
-  const missing = wanted.split('\n').filter(line => /^CONFIG_\w+=/.test(line) && !has.has(line));
+function checkConfiguration(wanted: readonly string[], actual: readonly string[]): void {
+  const has = new Set(actual);
+  const missing = wanted.filter(option => !has.has(option));
   if (missing.length === 0) return;
   throw buildFailed(
     'linux',

@@ -50,6 +50,6 @@ export function describeKind(cpuinfo: string, hasPvmModule: boolean): Finding {
   const name = hasPvmModule ? 'software (PVM)' : 'software: the processor shows neither VT-x nor AMD-V';
   return warn(
     `${name}; guest kernels run slowly, guest programs at full speed`,
-    'nothing is wrong; for speed use a host with hardware virtualization, or enable it in its firmware',
+    'nothing is wrong; for Linux guests take "image: linux" (docs/linux-guests.md); for speed use a host with hardware virtualization, or enable it in its firmware',
   );
 }
