@@ -1,7 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
-const FLAGS = ['-nostdlib', '-static', '-no-pie', '-Wl,--build-id=none', '-Wl,-z,noexecstack', '-Wl,-N'];
+const FLAGS = [
+  '-nostdlib',
+  '-static',
+  '-no-pie',
+  '-Wl,--build-id=none',
+  '-Wl,-z,noexecstack',
+  '-Wl,-N',
+  '-Wl,--no-warn-rwx-segments',
+];
 /** Above what the boot protocol has below 1 MiB. */
 const PLACE = ['-Wl,-Ttext-segment=0x200000', '-Wl,-e,start'];
 
