@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { type WorkName, workNames } from '../bench/disk/works.ts';
 import { SNAP_PARTS, type SnapPart } from '../bench/snap/parts.ts';
 import { limits } from '../config/limits.ts';
 import { parseSize } from '../config/units.ts';
@@ -69,7 +70,13 @@ export function define(command: Command): void {
     .option('--rounds <n>', 'rounds that count', wholeNumber, 3)
     .option('--seconds <n>', 'that each measurement lasts', wholeNumber, 2)
     .addOption(formatOption())
-    .action(async (options: Options & { seconds: number }) => {
+    .addOption(
+      command
+        .createOption('--work <work>', 'what to measure')
+        .choices(['all', ...workNames])
+        .default('all'),
+    )
+    .action(async (options: Options & { seconds: number; work: WorkName | 'all' }) => {
       const { benchDisk } = await import('../bench/disk/disk.ts');
       await benchDisk(options);
     });

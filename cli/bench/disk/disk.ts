@@ -6,6 +6,7 @@ import { abortOnSignals } from '../../ui/abort.ts';
 import { Progress } from '../../ui/progress.ts';
 import { QEMU } from '../boot/microvm.ts';
 import { interleaveWorks, type WorkContestant } from '../guests/interleave-works.ts';
+import { failure } from '../guests/report-log.ts';
 import { ratio, type Series, summarizeAll } from '../harness.ts';
 import { type BenchTable, type Goal, printReport } from '../report.ts';
 import type { Summary } from '../statistics.ts';
@@ -13,7 +14,7 @@ import { BenchFolder } from './bench-folder.ts';
 import type { DiskStarter } from './disk-guests.ts';
 import { qemuDisk } from './qemu-disk.ts';
 import { tsvmmDisk } from './tsvmm-disk.ts';
-import { type DiskWork, measureWork, works } from './works.ts';
+import { type DiskWork, measureWork, type WorkName, works } from './works.ts';
 
 const SNAPSHOTS = 8;
 const TSVMM = 'tsvmm';
@@ -27,10 +28,13 @@ const QCOW2_GOAL = 1.5;
 export interface DiskBenchOptions {
   readonly rounds: number;
   readonly seconds: number;
+  /** One of them, or all. */
+  readonly work: WorkName | 'all';
   readonly format: 'text' | 'json';
 }
 
-export async function benchDisk({ rounds, seconds, format }: DiskBenchOptions): Promise<void> {
+export async function benchDisk({ rounds, seconds, work, format }: DiskBenchOptions): Promise<void> {
+  const chosen = works.filter(({ name }) => work === 'all' || name === work);
   const signal = abortOnSignals();
   const { files } = await ensureImage(imageStore(), findImage('bench'), { signal });
   const path = files.kernel;
@@ -40,7 +44,14 @@ export async function benchDisk({ rounds, seconds, format }: DiskBenchOptions): 
   try {
     const contestant = (name: string, start: DiskStarter, snapshots = 0): WorkContestant<DiskWork> => ({
       name,
-      measure: work => measureWork(work, start, { snapshots, seconds, signal }),
+      measure: async work => {
+        try {
+          return await measureWork(work, start, { snapshots, seconds, signal });
+        } catch (error) {
+          signal.throwIfAborted();
+          throw failure(`${name}, ${work.title}: the measurement failed`, error);
+        }
+      },
     });
     const tsvmm = tsvmmDisk(folder, `bench-disk-${process.pid}`);
     const contestants = [
@@ -54,14 +65,14 @@ export async function benchDisk({ rounds, seconds, format }: DiskBenchOptions): 
           ]
         : []),
     ];
-    const series = await interleaveWorks(contestants, works, {
+    const series = await interleaveWorks(contestants, chosen, {
       rounds,
       signal,
       progress: step => progress.step(step),
     });
     progress.end();
     const notes = missing === undefined ? [] : [`nothing to compare with: ${missing} is not installed`];
-    report(series, rounds, format, notes);
+    report(series, chosen, rounds, format, notes);
   } finally {
     progress.end();
     folder.remove();
@@ -74,7 +85,13 @@ const comparisons = [
   { name: 'chain', of: TSVMM_LAYERS, to: CHAIN, goal: QCOW2_GOAL },
 ];
 
-function report(series: Series, rounds: number, format: 'text' | 'json', notes: readonly string[]): void {
+function report(
+  series: Series,
+  works: readonly DiskWork[],
+  rounds: number,
+  format: 'text' | 'json',
+  notes: readonly string[],
+): void {
   const all = Object.fromEntries([...series.keys()].map(name => [name, summarizeAll(series, name)]));
   const ratios = Object.fromEntries(
     comparisons.map(({ name, of, to }) => [

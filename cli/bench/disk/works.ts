@@ -4,8 +4,12 @@ import { measureWindow, withGuests } from '../guests/bench-guests.ts';
 import type { Sample } from '../harness.ts';
 import { DISK_BYTES, type DiskStarter, VM } from './disk-guests.ts';
 
+export const workNames = ['random-read', 'random-write', 'sequential-read', 'sequential-write'] as const;
+export type WorkName = (typeof workNames)[number];
+
 /** What a guest does with its disk. */
 export interface DiskWork {
+  readonly name: WorkName;
   /** Name of the sample. */
   readonly metric: string;
   readonly title: string;
@@ -24,6 +28,7 @@ const large = { pattern: 'seq', block_bytes: 128 * 1024, depth: 4 } as const;
 export const works: readonly DiskWork[] = [
   {
     ...small,
+    name: 'random-read',
     metric: 'random_read_per_s',
     title: '4 KiB random read',
     unit: '/s',
@@ -32,6 +37,7 @@ export const works: readonly DiskWork[] = [
   },
   {
     ...small,
+    name: 'random-write',
     metric: 'random_write_per_s',
     title: '4 KiB random write',
     unit: '/s',
@@ -40,6 +46,7 @@ export const works: readonly DiskWork[] = [
   },
   {
     ...large,
+    name: 'sequential-read',
     metric: 'sequential_read_mib_per_s',
     title: '128 KiB sequential read',
     unit: 'MiB/s',
@@ -48,6 +55,7 @@ export const works: readonly DiskWork[] = [
   },
   {
     ...large,
+    name: 'sequential-write',
     metric: 'sequential_write_mib_per_s',
     title: '128 KiB sequential write',
     unit: 'MiB/s',
