@@ -30,8 +30,21 @@ function run(command: string, args: readonly string[]): void {
   if (status !== 0) throw new Error(`${command} failed: ${stderr}`);
 }
 
-/** Compiles the probe kernel (probe.c) in `directory`: as a vmlinux would be, and as the code of a bzImage. */
-export function buildProbe(directory: string): { readonly elf: string; readonly bzImage: string } {
+interface Probe {
+  readonly elf: string;
+  readonly bzImage: string;
+}
+
+const built = new Map<string, Probe>();
+
+/** The probe kernel (probe.c), compiled in `directory` once: as a vmlinux would be, and as the code of a bzImage. */
+export function buildProbe(directory: string): Probe {
+  const probe = built.get(directory) ?? compileProbe(directory);
+  built.set(directory, probe);
+  return probe;
+}
+
+function compileProbe(directory: string): Probe {
   const [object, elf, flat] = ['probe.o', 'probe.elf', 'probe.bin'].map(name => join(directory, name)) as [
     string,
     string,
