@@ -25,7 +25,7 @@ test.after(() => rig.stop());
 type Method = 'stop-copy' | 'pre-copy';
 type Begun = VmAttempt & { readonly transient: VmSnapshotter['transient'] };
 
-const ROUNDS = Number(process.env.TSVMM_ORACLE_ROUNDS ?? 3);
+const ROUNDS = Number(process.env.TSVMM_ORACLE_ROUNDS ?? 2);
 const guestOptions = {
   cmdline: 'dirty size=24M style=mixed pattern=random vcpus=2 stat=100 tick=200',
   memory_bytes: 40 * MIB,
