@@ -9,6 +9,7 @@ import { lockSnapshot, type SnapshotLock } from '../../snapshot/image/lock.ts';
 import { parseWith } from '../../snapshot/image/manifest.ts';
 import type { Ancestor } from '../../snapshot/image/parent.ts';
 import { SnapshotReader } from '../../snapshot/image/reader.ts';
+import { corrupt } from '../../snapshot/image/struct-codec.ts';
 import { type RestoreOptions, restoredSoftware } from '../../snapshot/restore/restored-software.ts';
 import type { MachineSoftware } from '../../vmm/machine-parts.ts';
 import type { ResolvedCluster } from '../config/resolved.ts';
@@ -82,10 +83,16 @@ export class RestoreSource {
     return { folder: this.chain[0].folder, identity: identityOf(this.manifest) };
   }
 
-  /** The cluster as the snapshot has it, with what was asked to be otherwise. Throws TSVMM_E_USAGE. */
+  /**
+   * The cluster as the snapshot has it, without VMs that had ended before, and with what was asked to be otherwise. Throws
+   * TSVMM_E_USAGE, TSVMM_E_SNAPSHOT_CORRUPT.
+   */
   adapt(config: ResolvedCluster): ResolvedCluster {
     const macs = new Map(this.manifest.vms.map(vm => [vm.name, vm.macs]));
-    return cloneOf(config, macs, this.request);
+    const vms = config.vms.filter(vm => macs.has(vm.name));
+    if (vms.length < macs.size)
+      throw corrupt('manifest.json', 'has a VM that its cluster file does not know');
+    return cloneOf({ ...config, vms }, macs, this.request);
   }
 
   software(vm: string): MachineSoftware {

@@ -13,7 +13,7 @@ export interface CoordinatorOptions extends AttemptLimits {
 }
 
 export const defaultLimits = {
-  cutTimeout_us: 2_000_000,
+  cutTimeout_us: 10_000_000,
   abortTimeout_us: 5_000_000,
   cutParallelism: Number.POSITIVE_INFINITY,
   maximumQueued: 16,
