@@ -1,15 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
-const FLAGS = [
-  '-nostdlib',
-  '-static',
-  '-no-pie',
-  '-Wl,--build-id=none',
-  '-Wl,-z,noexecstack',
-  '-Wl,-N',
-  '-Wl,--no-warn-rwx-segments',
-];
+const FLAGS = ['-nostdlib', '-static', '-no-pie', '-Wl,--build-id=none', '-Wl,-z,noexecstack'];
 /** Above what the boot protocol has below 1 MiB. */
 const PLACE = ['-Wl,-Ttext-segment=0x200000', '-Wl,-e,start'];
 
