@@ -22,6 +22,8 @@ import { MEMORY_FOLDER, temporaryFolder } from './temporary.ts';
 
 export interface TakenSnapshot {
   readonly folder: string;
+  /** Undefined: the default. */
+  readonly chunkSize: number | undefined;
   readonly snapshotter: VmSnapshotter;
   readonly cut: TransientReport;
   readonly report: VmSaveReport;
@@ -107,7 +109,7 @@ export class SnapshotRig {
       image.addVm({ ...manifest, ports: [], disks: [] });
       await image.writeChannel({ epoch, frames: [] });
       await image.publish(emptyTimeline(name, epoch));
-      return { folder: join(this.folder, name), snapshotter, cut, report };
+      return { folder: join(this.folder, name), chunkSize: options.chunkSize, snapshotter, cut, report };
     } catch (error) {
       await snapshotter?.abort();
       await image.discard();

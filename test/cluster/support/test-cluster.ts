@@ -42,7 +42,11 @@ export class TestCluster {
   private static async of(home: TestHome, words: readonly string[]): Promise<TestCluster> {
     const { code, stdout, stderr } = await new TsvmmCommand(words, { TSVMM_HOME: home.path }).ended;
     assert.is(code, 0, stderr);
-    const name = stdout.trim();
+    return TestCluster.attach(home, stdout.trim());
+  }
+
+  /** One that runs already. */
+  static async attach(home: TestHome, name: string): Promise<TestCluster> {
     const control = new ControlClient({ cluster: name, directory: join(home.path, 'run', name) });
     const { pid } = await control.get<ClusterStatus>('/v1/status');
     return new TestCluster(home, name, pid, control);

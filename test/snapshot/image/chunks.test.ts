@@ -53,11 +53,11 @@ function chainOf(kinds: readonly Compression[], seed: number): void {
 
 for (const compression of compressions)
   test(`what ${compression} writes is what is read, in a chain of 6`, () => {
-    for (let seed = 1; seed <= 8; seed++) chainOf(Array(6).fill(compression), seed);
+    for (let seed = 1; seed <= 4; seed++) chainOf(Array(6).fill(compression), seed);
   });
 
 test('images of one chain may be compressed in different ways', () => {
-  for (let seed = 1; seed <= 20; seed++) {
+  for (let seed = 1; seed <= 8; seed++) {
     const random = new Random(seed);
     chainOf(
       Array.from({ length: 7 }, () => random.pick(compressions)),
