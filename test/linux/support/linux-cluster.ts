@@ -7,7 +7,7 @@ import { tsvmm } from '../../cli/command.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 import { LinuxConsole } from './linux-console.ts';
 
-const BOOT_SECONDS = process.env.TSVMM_LINUX_PATIENCE ?? '300';
+export const PATIENCE_SECONDS = process.env.TSVMM_LINUX_PATIENCE ?? '300';
 
 /** What `snap --format json` prints, as far as tests look at it. */
 export interface SnapReport {
@@ -41,7 +41,7 @@ export class LinuxHome {
     return stdout.trim();
   }
 
-  run = (file: string): Promise<string> => this.tsvmm('run', '-d', '--timeout', BOOT_SECONDS, file);
+  run = (file: string): Promise<string> => this.tsvmm('run', '-d', '--timeout', PATIENCE_SECONDS, file);
 
   async snap(cluster: string, ...options: string[]): Promise<SnapReport> {
     return JSON.parse(await this.tsvmm('snap', cluster, '--format', 'json', ...options)) as SnapReport;
