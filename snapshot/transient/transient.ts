@@ -105,12 +105,13 @@ export class TransientSnapshot {
    */
   private rehearse(): void {
     const { threads, ram } = this.machine;
+    // First: a kick that meets a vCPU whose mappings have just gone waits until KVM has made some again.
+    unmapGuest(ram);
     for (const thread of threads) thread.rehearse();
     this.capture.captureDevices();
     this.capture.captureChips();
     const deadline = performance.now() + REHEARSAL_LIMIT_MS;
     while (threads.some(({ control }) => control.rehearsalIsDue) && performance.now() < deadline);
-    unmapGuest(ram);
   }
 
   private pause(wasRunning: boolean, cross: () => void): TransientReport {

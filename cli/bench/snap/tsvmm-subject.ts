@@ -93,6 +93,7 @@ export class TsvmmSubject {
 
   /** The pause of a hot snapshot that is then given up. */
   async pauseOnly(): Promise<Sample> {
+    this.discardLast();
     const writer = this.newWriter();
     const snapshotter = await VmSnapshotter.prepare(
       this.machine as Machine,
@@ -146,6 +147,7 @@ export class TsvmmSubject {
     { paused }: { paused: boolean },
   ): Promise<Sample> {
     const machine = this.machine as Machine;
+    this.discardLast();
     const requested = performance.now();
     const writer = this.newWriter();
     const snapshotter = await VmSnapshotter.prepare(machine, options, writer, this.saver, this.pools);
@@ -179,9 +181,12 @@ export class TsvmmSubject {
     };
   }
 
-  /** For a new image, in place of the last. */
-  private newWriter(): SnapshotWriter {
+  /** Before the clock starts: to delete a large file takes a while. */
+  private discardLast(): void {
     if (this.count > 0) rmSync(this.path(this.count), { recursive: true, force: true });
+  }
+
+  private newWriter(): SnapshotWriter {
     this.count++;
     return new SnapshotWriter(this.path(this.count));
   }
