@@ -32,10 +32,12 @@ async function withBusyGuest(vcpus: number, body: (guest: Guest) => Promise<void
   const devices = new DeviceHost();
   const path = join(temporaryFolder(), 'disk');
   const guests: Guest[] = [];
+  const disks: Disk[] = [];
   try {
     await networks.create({ name: 'lan' });
     await createDisk(path, { size: 16 * MIB });
     const disk = await Disk.open(path, { name: 'disk0' });
+    disks.push(disk);
     const nic = (number: number) =>
       networks.nic({ name: 'net0', network: 'lan', mac: `02:00:00:00:00:0${number}` });
     const work = 'disk size=4M op=mixed + rng rate=max + dirty size=8M style=mixed + stream-server port=7';
@@ -57,6 +59,7 @@ async function withBusyGuest(vcpus: number, body: (guest: Guest) => Promise<void
     await body(guests[0] as Guest);
   } finally {
     for (const guest of guests) await guest.stop();
+    for (const disk of disks) await disk.discard();
     await networks.stop();
     await devices.stop();
   }
