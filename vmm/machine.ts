@@ -10,6 +10,7 @@ import type { Uart } from './devices/serial/uart.ts';
 import type { ConsoleEnd } from './devices/virtio/console/console-end.ts';
 import type { VirtioSlot } from './devices/virtio/slot.ts';
 import type { TsvmmError } from './errors.ts';
+import { CommonInterval } from './io/common-interval.ts';
 import { signalEventFd } from './io/eventfd.ts';
 import type { Kvm } from './kvm/kvm.ts';
 import type { Vcpu } from './kvm/vcpu.ts';
@@ -68,7 +69,7 @@ interface MachineEvents {
 
 const MOST_PENDING_INPUT_BYTES = 256 * 1024;
 /** Console bytes that the guest left in the coalescing ring are fetched this late at most. */
-const CONSOLE_POLL_MS = 200;
+const consolePoll = new CommonInterval(200);
 
 /**
  * One virtual machine: create() composes it, start() lets it run, stop() gives everything back.
@@ -94,7 +95,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   private currentState: MachineState = 'created';
   private exitSeen = false;
   private stopping: Promise<void> | undefined;
-  private consoleTimer: NodeJS.Timeout | undefined;
+  private endConsolePoll: (() => void) | undefined;
   private pendingInput: Uint8Array[] = [];
 
   /** Throws the coded errors of its phases, with nothing left behind. */
@@ -149,8 +150,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   start(): void {
     if (this.currentState !== 'created') return;
     installKickSignal();
-    this.consoleTimer = setInterval(() => this.fetchConsole(), CONSOLE_POLL_MS);
-    this.consoleTimer.unref();
+    this.endConsolePoll = consolePoll.add(() => this.fetchConsole());
     this.config.restored?.release?.(this);
     this.run();
     if (this.config.restored !== undefined) this.stirDevices();
@@ -221,7 +221,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   }
 
   private async tearDown(): Promise<void> {
-    clearInterval(this.consoleTimer);
+    this.endConsolePoll?.();
     this.currentState = 'stopped';
     await this.teardown.run();
     this.fetchConsole();
