@@ -14,6 +14,12 @@ static u32 boot_step_count;
 
 static u64 stat_at, run_ends_at = TIME_NEVER;
 
+// Multiples of the period, so that stat lines coincide with what else is done on whole seconds.
+static u64 next_stat(u64 now) {
+  u64 period = settings.stat_ms * NS_PER_MS;
+  return period ? (now / period + 1) * period : TIME_NEVER;
+}
+
 void report_boot_step(const char *name) {
   if (boot_step_count == BOOT_STEP_MAX) return;
   boot_steps[boot_step_count].name = name;
@@ -43,7 +49,7 @@ void report_ready(void) {
   json_send(&line);
   if (settings.shows_boot) report_boot();
   now = clock_now(&cpus[0]);
-  stat_at = settings.stat_ms ? now + settings.stat_ms * NS_PER_MS : TIME_NEVER;
+  stat_at = next_stat(now);
   if (settings.run_seconds) run_ends_at = now + settings.run_seconds * NS_PER_S;
 }
 
@@ -82,8 +88,7 @@ u64 report_run(u64 now) {
   if (now >= run_ends_at) end_run(now);
   if (now >= stat_at) {
     report_all(now);
-    stat_at += settings.stat_ms * NS_PER_MS;
-    if (stat_at <= now) stat_at = now + settings.stat_ms * NS_PER_MS; // the VM was stopped for long
+    stat_at = next_stat(now);
   }
   return min_u64(stat_at, run_ends_at);
 }

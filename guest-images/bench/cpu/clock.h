@@ -16,6 +16,9 @@ void clock_prepare_secondary(struct cpu *cpu);
 // Never goes back on one processor.
 u64 clock_now(struct cpu *cpu);
 
+// Whatever can wait is done on whole seconds, all at once.
+static inline u64 clock_next_second(u64 time) { return (time + NS_PER_S - 1) / NS_PER_S * NS_PER_S; }
+
 // "kvmclock" or "tsc".
 const char *clock_source(void);
 

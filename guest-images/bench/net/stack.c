@@ -4,6 +4,7 @@
 #include "lib/fatal.h"
 #include "lwip/init.h"
 #include "lwip/ip.h"
+#include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/tcp.h"
 #include "lwip/tcp.h"
 #include "lwip/timeouts.h"
@@ -28,11 +29,15 @@ void stack_start(void) {
 
 bool stack_is_there(void) { return is_there; }
 
+// Without connections all that is left is housekeeping (ARP, our own address), for which the whole second of the guest's
+// clock does as well: an idle guest then wakes up once a second, for this and its stat line together.
 u64 stack_run(u64 now) {
   if (!is_there) return TIME_NEVER;
   sys_check_timeouts();
   u32 wait_ms = sys_timeouts_sleeptime();
-  return wait_ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE ? TIME_NEVER : now + wait_ms * NS_PER_MS;
+  if (wait_ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE) return TIME_NEVER;
+  u64 until = now + wait_ms * NS_PER_MS;
+  return tcp_active_pcbs || tcp_tw_pcbs ? until : clock_next_second(until);
 }
 
 // lwIP has no segmentation offload, but all it needs is a larger segment size after the handshake: the peer
