@@ -105,3 +105,14 @@ export class FakeSwitch {
     this.engine.free();
   }
 }
+
+/** A test's body with a switch of its own, which is closed however the test ends. */
+export const withSwitch =
+  (options: ConstructorParameters<typeof FakeSwitch>[0], body: (lan: FakeSwitch) => void) => () => {
+    const lan = new FakeSwitch(options);
+    try {
+      body(lan);
+    } finally {
+      lan.close();
+    }
+  };
