@@ -1,8 +1,8 @@
-import { crc32 } from 'node:zlib';
 import { checked } from '../../vmm/ffi/errno.ts';
 import { memcpy, memset, pread } from '../../vmm/ffi/libc.ts';
 import { type Hva, hvaOffset, PAGE_SIZE } from '../../vmm/memory/address.ts';
-import { allocateNative, bytesAt, type NativeMemory } from '../../vmm/memory/native.ts';
+import { allocateNative, type NativeMemory } from '../../vmm/memory/native.ts';
+import { checksumOf } from './checksum.ts';
 import { isZeroPage } from './compare-pages.ts';
 import { codecOf } from './compression.ts';
 import { FrameTable } from './frame-table.ts';
@@ -61,7 +61,7 @@ export class ChunkReader {
       return;
     }
     this.fill(chunk, to, isZeroed);
-    if (crc32(bytesAt(to, length)) !== expected) {
+    if (checksumOf(to, length) !== expected) {
       const [own] = this.images as [OpenImage, ...OpenImage[]];
       throw corrupt(own.name, `has a wrong checksum in chunk ${chunk}`);
     }

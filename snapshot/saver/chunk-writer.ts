@@ -1,7 +1,8 @@
-import { crc32 } from 'node:zlib';
 import { TsvmmError } from '../../vmm/errors.ts';
 import { type Hva, hvaOffset, PAGE_SIZE } from '../../vmm/memory/address.ts';
-import { allocateNative, bytesAt, type NativeMemory } from '../../vmm/memory/native.ts';
+import { allocateNative, type NativeMemory } from '../../vmm/memory/native.ts';
+import { look } from '../../vmm/memory/window.ts';
+import { checksumOf } from '../image/checksum.ts';
 import { ChunkReader } from '../image/chunk-reader.ts';
 import { isEqual, isZeroPage, isZeroRange } from '../image/compare-pages.ts';
 import type { Compression } from '../image/compression-names.ts';
@@ -114,14 +115,17 @@ export class ChunkWriter {
     if (inherited !== undefined && isEqual(inherited, address, length)) {
       states.fill(PageState.INHERITED, 0, count);
     } else {
+      const bytes = look(address, length);
       for (let page = 0; page < count; page++) {
         const content = hvaOffset(address, page * PAGE_SIZE);
         const same =
           inherited !== undefined && isEqual(hvaOffset(inherited, page * PAGE_SIZE), content, PAGE_SIZE);
-        states[page] = same ? PageState.INHERITED : isZeroPage(content) ? PageState.ZERO : PageState.DATA;
+        // Most pages that are not zero begin with something else, and need no call to be told.
+        const isZero = bytes[page * PAGE_SIZE] === 0 && isZeroPage(content);
+        states[page] = same ? PageState.INHERITED : isZero ? PageState.ZERO : PageState.DATA;
       }
     }
-    return crc32(bytesAt(address, length));
+    return checksumOf(address, length);
   }
 
   /** The parent's chunk; undefined when it is damaged: then nothing is inherited of it. */

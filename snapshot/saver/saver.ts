@@ -73,14 +73,16 @@ function saveWith(writer: ChunkWriter, cow: CopyOnWrite): SaveResult {
     touched[chunk] = 1;
     writer.write(chunk, cow.chunkAddress(chunk), cow.chunkLength(chunk), false);
     // Taken away by a writer meanwhile: what was written may be torn, and its copy will be written over it.
-    if (!state.finishSave(chunk)) return;
-    release(chunk);
+    finish(chunk);
   }
 
-  function release(chunk: number): void {
-    cow.unprotect(chunk);
+  /** The chunk is saved, unless a writer took it away. */
+  function finish(chunk: number): boolean {
+    if (!state.finishSave(chunk)) return false;
     state.count(CowCounter.chunks_active, 1);
+    cow.unprotect(chunk);
     state.release(chunk);
+    return true;
   }
 
   /** As a writer would, and before anybody has to: of these chunks some pages have gone on already. */
@@ -91,10 +93,9 @@ function saveWith(writer: ChunkWriter, cow: CopyOnWrite): SaveResult {
     try {
       for (let i = 0; i < eagerPages.count; i++) {
         const chunk = Math.floor((eagerPages.page(i) * PAGE_SIZE) / chunkSize);
-        if (!state.claimForSave(chunk) || !state.finishSave(chunk)) continue;
+        if (!state.claimForSave(chunk)) continue;
         cow.copy(chunk, copy.address);
-        release(chunk);
-        writer.write(chunk, copy.address, cow.chunkLength(chunk), false);
+        if (finish(chunk)) writer.write(chunk, copy.address, cow.chunkLength(chunk), false);
       }
     } finally {
       copy.free();

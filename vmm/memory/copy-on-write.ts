@@ -38,14 +38,14 @@ export class CopyOnWrite implements WriteGuard {
   }
 
   /**
-   * Copies the chunk out and unprotects it, if that has not been done in this epoch. True when this call did it. On
-   * return the chunk may be written. The time it took is counted as the writer's stall.
+   * Copies the chunk out and unprotects it, as far as that has not been done in this epoch. True when this call did
+   * something. On return the chunk may be written. The time it took to copy is counted as the writer's stall.
    */
   save(chunk: number, counter: CowCounter): boolean {
     const { state } = this;
     if (state.isReleased(chunk)) return false;
     const started = performance.now();
-    if (!state.claimForCopy(chunk)) return false;
+    if (!state.claimForCopy(chunk)) return this.finishRelease(chunk);
     const slot = state.takeSlot();
     if (slot < 0) {
       // The epoch was given up, and with it the protection.
@@ -63,6 +63,14 @@ export class CopyOnWrite implements WriteGuard {
     const done = performance.now();
     state.countStall(us(done - started), us(copied - begun), us(done - copied));
     state.release(chunk);
+    return true;
+  }
+
+  /** Does what the saver has not come to after it wrote the chunk. False if there is nothing to be done. */
+  private finishRelease(chunk: number): boolean {
+    if (!this.state.isSaved(chunk)) return false;
+    this.unprotect(chunk);
+    this.state.release(chunk);
     return true;
   }
 

@@ -8,10 +8,11 @@ import { EagerPages } from './eager-pages.ts';
  * A chunk's word is `epoch * 4 + phase`. Arming a new epoch makes every word of an older one mean "protected", so it
  * touches none of them. The phases of the current epoch:
  *
- *   protected --saver claims--> SAVING --saver wrote it--> COPYING(release) --> RELEASED
+ *   protected --saver claims--> SAVING --saver wrote it--> SAVED --unprotected--> RELEASED
  *   protected or SAVING --a writer claims--> COPYING --copied and unprotected--> RELEASED
  *
- * A writer takes a chunk away from the saver in the middle: the saver then writes it again, from the copy.
+ * A writer never waits for the saver, which may have to wait for the disk or for a processor: it takes a chunk away in the
+ * middle, which the saver then writes again, from the copy; and a chunk that is SAVED the writer unprotects itself.
  */
 const Word = {
   ARMED: 0,
@@ -34,7 +35,7 @@ const Word = {
   SLOTS: 32,
 } as const;
 
-const Phase = { SAVING: 1, COPYING: 2, RELEASED: 3 } as const;
+const Phase = { SAVED: 0, SAVING: 1, COPYING: 2, RELEASED: 3 } as const;
 export const MAXIMUM_SLOTS = 4096;
 /** What a slot's word holds, or the number of the chunk whose copy is in the buffer, plus 1. */
 const SLOT_FREE = 0;
@@ -198,18 +199,23 @@ export class CowState {
   /** The saver wrote a chunk it had claimed; false when a writer took it away meanwhile. */
   finishSave(chunk: number): boolean {
     const saving = this.stamp(Phase.SAVING);
-    return Atomics.compareExchange(this.words, CHUNKS + chunk, saving, this.stamp(Phase.COPYING)) === saving;
+    return Atomics.compareExchange(this.words, CHUNKS + chunk, saving, this.stamp(Phase.SAVED)) === saving;
+  }
+
+  /** Whether the chunk has been saved, but perhaps not yet unprotected. */
+  isSaved(chunk: number): boolean {
+    return Atomics.load(this.words, CHUNKS + chunk) === this.stamp(Phase.SAVED);
   }
 
   /**
-   * Takes a protected chunk, or one that the saver is writing, for a writer. False when the chunk is released: by
-   * somebody else, for whom this waits if need be, or because the epoch ended.
+   * Takes a protected chunk, or one that the saver is writing, for a writer. False when the chunk is saved: by
+   * the saver, by another writer, for whom this waits if need be, or because the epoch ended.
    */
   claimForCopy(chunk: number): boolean {
     const index = CHUNKS + chunk;
     while (this.armed) {
       const word = Atomics.load(this.words, index);
-      if (word === this.stamp(Phase.RELEASED)) return false;
+      if (word === this.stamp(Phase.RELEASED) || word === this.stamp(Phase.SAVED)) return false;
       if (word === this.stamp(Phase.COPYING)) {
         Atomics.wait(this.words, index, word, 100);
         continue;
@@ -221,9 +227,10 @@ export class CowState {
     return false;
   }
 
-  /** Declares a claimed chunk saved and unprotected. */
+  /** Declares a chunk saved and unprotected. Of those who do so at the same time, the first counts. */
   release(chunk: number): void {
-    Atomics.store(this.words, CHUNKS + chunk, this.stamp(Phase.RELEASED));
+    const released = this.stamp(Phase.RELEASED);
+    if (Atomics.exchange(this.words, CHUNKS + chunk, released) === released) return;
     Atomics.notify(this.words, CHUNKS + chunk);
     if (Atomics.sub(this.words, Word.REMAINING, 1) === 1) this.ringSaver();
   }

@@ -181,6 +181,24 @@ export function mechanismCompliance(
     },
   );
 
+  promise('a writer does not wait for the saver, wherever that is with a chunk', async rig => {
+    rig.arm();
+    const { state } = rig.cow;
+    const remaining = state.remaining;
+    assert.ok(state.claimForSave(0));
+    assert.ok(state.claimForSave(1) && state.finishSave(1), 'saved, and still protected');
+    rig.memory.writeU32(gpa(0), 7);
+    rig.memory.writeU32(gpa(HUGE_PAGE_SIZE), 8);
+    assert.not.ok(state.finishSave(0), 'the writer has taken it away');
+    assert.is(state.counters.vmm_write_saves, 1, 'what is saved is not copied');
+    assert.is(state.remaining, remaining - 2);
+    // As the saver does when it goes on: it was not the first.
+    rig.cow.unprotect(1);
+    state.release(1);
+    assert.is(state.remaining, remaining - 2);
+    rig.mechanism.disarm();
+  });
+
   promise('a second arm() protects everything again', async rig => {
     for (let turn = 0; turn < 3; turn++) await saveIsAsArmed(rig);
   });
