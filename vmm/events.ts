@@ -21,6 +21,8 @@ export interface EventFields {
   };
   /** The guest has booted, so many ms after its VM was started. */
   'vm-ready': { readonly cluster: string; readonly vm: string; readonly boot_ms: number };
+  /** The guest runs on, but something of it will not work on this host. */
+  'vm-warning': { readonly cluster: string; readonly vm: string; readonly message: string };
   /** The guest ended, by itself or by an error. */
   'vm-exit': {
     readonly cluster: string;

@@ -63,6 +63,8 @@ export interface MachineStats {
 interface MachineEvents {
   /** Bytes that the guest wrote to its console. */
   console: [Uint8Array];
+  /** The guest runs on, but something of it will not work here. */
+  warning: [string];
   /** The guest ended itself or cannot go on; stop() is still due. */
   exit: [MachineExit];
 }
@@ -94,6 +96,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   private readonly teardown: Teardown;
   private currentState: MachineState = 'created';
   private exitSeen = false;
+  private readonly warnings = new Set<string>();
   private stopping: Promise<void> | undefined;
   private endConsolePoll: (() => void) | undefined;
   private pendingInput: Uint8Array[] = [];
@@ -131,6 +134,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     for (const thread of this.threads) {
       thread.on('output', () => this.fetchConsole());
       thread.on('power', kind => this.guestEnded({ kind }));
+      thread.on('warning', message => this.warn(message));
       thread.on('error', error => this.guestEnded({ kind: 'error', error }));
     }
   }
@@ -225,6 +229,13 @@ export class Machine extends EventEmitter<MachineEvents> {
     this.currentState = 'stopped';
     await this.teardown.run();
     this.fetchConsole();
+  }
+
+  /** Once for all vCPUs. */
+  private warn(message: string): void {
+    if (this.warnings.has(message)) return;
+    this.warnings.add(message);
+    this.emit('warning', message);
   }
 
   private guestEnded(exit: MachineExit): void {

@@ -17,6 +17,7 @@ export interface VmExit {
 
 interface ClusterVmEvents {
   ready: [];
+  warning: [string];
   exit: [VmExit];
 }
 
@@ -56,6 +57,7 @@ export class ClusterVm extends EventEmitter<ClusterVmEvents> {
     this.console = new VmConsole(logPath);
     this.console.on('line', line => this.readLine(line));
     machine.on('console', bytes => this.console.write(bytes));
+    machine.on('warning', message => this.warn(message));
     machine.on('exit', exit => this.end(exit));
     this.publishState();
   }
@@ -172,6 +174,11 @@ export class ClusterVm extends EventEmitter<ClusterVmEvents> {
     performance.mark(`${this.name} ready`);
     publish('vm-ready', { cluster: this.cluster, vm: this.name, boot_ms: this.bootTime_ms });
     this.emit('ready');
+  }
+
+  private warn(message: string): void {
+    publish('vm-warning', { cluster: this.cluster, vm: this.name, message });
+    this.emit('warning', message);
   }
 
   /** The guest powers off after these words: that is not how it ended, but this. */

@@ -5,7 +5,8 @@ import type { MachineExit, MachineState, MachineStats } from '../../vmm/machine.
 import type { ResolvedCluster, ResolvedDisk, ResolvedVm } from '../config/resolved.ts';
 
 /** What a cluster asks of a machine; vmm/machine.ts is one. */
-export interface ClusterMachine extends EventEmitter<{ console: [Uint8Array]; exit: [MachineExit] }> {
+export interface ClusterMachine
+  extends EventEmitter<{ console: [Uint8Array]; warning: [string]; exit: [MachineExit] }> {
   readonly state: MachineState;
   readonly stats: MachineStats;
   /** Who saved memory in the latest snapshot. */

@@ -1,11 +1,12 @@
 import { readFileSync, statSync } from 'node:fs';
 import { TsvmmError } from '../../vmm/errors.ts';
-import { hostKindOf } from '../../vmm/kvm/host-kind.ts';
+import { type HostKind, hostKind, hostKindOf } from '../../vmm/kvm/host-kind.ts';
 import { type Check, type Finding, fail, pass, warn } from './check.ts';
 
 export const kvmChecks: readonly Check[] = [
   { name: 'kvm', run: () => kvmCheck('/dev/kvm') },
   { name: 'kvm kind', run: kindCheck },
+  { name: 'linux guests', run: linuxCheck },
 ];
 
 /** Opens it, asks for everything that is needed, and creates a virtual machine. */
@@ -51,5 +52,29 @@ export function describeKind(cpuinfo: string, hasPvmModule: boolean): Finding {
   return warn(
     `${name}; guest kernels run slowly, guest programs at full speed`,
     'nothing is wrong; for Linux guests take "image: linux" (docs/linux-guests.md); for speed use a host with hardware virtualization, or enable it in its firmware',
+  );
+}
+
+async function linuxCheck(): Promise<Finding> {
+  const { Kvm } = await import('../../vmm/kvm/kvm.ts');
+  try {
+    const kvm = Kvm.open();
+    try {
+      return describeLinuxGuests(hostKind(), kvm.check('X86_MSR_FILTER') > 0);
+    } finally {
+      kvm.close();
+    }
+  } catch {
+    return warn('no KVM', 'see above');
+  }
+}
+
+/** Without a filter of MSRs it is not seen when a kernel says where its system calls enter (system-call-entry.ts). */
+export function describeLinuxGuests(kind: HostKind, canFilterMsrs: boolean): Finding {
+  if (kind !== 'software') return pass('run as they are');
+  if (canFilterMsrs) return pass('instructions and system calls that this KVM cannot execute are completed');
+  return warn(
+    'system calls of programs cannot be led to their kernel: this KVM lacks KVM_CAP_X86_MSR_FILTER',
+    'take a host with Linux 5.10 or newer; the bench guest needs none of this',
   );
 }

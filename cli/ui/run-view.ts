@@ -13,6 +13,8 @@ function textView(): RunView {
     watch: cluster => {
       const printer = new ConsolePrinter([...cluster.vms.keys()]);
       onLines(cluster, (vm, line) => printer.print(vm, line));
+      for (const vm of cluster.vms.values())
+        vm.on('warning', message => narrate(`warning: ${vm.name}: ${message}`));
       if (process.stderr.isTTY) {
         narrate(`${cluster.config.name} runs; Ctrl-C stops it; elsewhere: tsvmm ps, stats, console`);
       }

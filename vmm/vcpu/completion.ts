@@ -20,6 +20,7 @@ export function createCompletion(
   { lock, xsave, systemCallPages }: CompletionSetup,
   vcpu: Vcpu,
   memory: GuestMemory,
+  warn: (message: string) => void,
 ): { emulator: InstructionEmulator; msrWrites: MsrWrites } {
   const run = kvmRun.at(vcpu.shared.buffer, vcpu.shared.byteOffset);
   const emulator = new InstructionEmulator({
@@ -30,5 +31,5 @@ export function createCompletion(
     regs: run['s.regs.regs'],
     sregs: run['s.regs.sregs'],
   });
-  return { emulator, msrWrites: new MsrWrites(vcpu, memory, systemCallPages) };
+  return { emulator, msrWrites: new MsrWrites(vcpu, memory, systemCallPages, warn) };
 }

@@ -5,12 +5,24 @@ import type { GuestMemory } from '../memory/guest-memory.ts';
 
 const { offsets } = kvmRun;
 
+const NO_SYSTEM_CALLS =
+  "system calls of the guest's programs will not arrive in its kernel, whose page-fault gate or page tables are not as those of Linux";
+
 /** Completes the writes of MSRs that exit (Vm.exitOnMsrWrite()). */
 export class MsrWrites {
-  private readonly vcpu: Vcpu;
+  private readonly vcpu: Pick<Vcpu, 'shared' | 'setMsrs'>;
   private readonly entry: SystemCallEntry;
+  private readonly warn: (message: string) => void;
+  private warned = false;
 
-  constructor(vcpu: Vcpu, memory: GuestMemory, pages: SystemCallPages) {
+  /** `warn` is told, once, when the kernel is one whose system calls cannot be led to it. */
+  constructor(
+    vcpu: Pick<Vcpu, 'shared' | 'setMsrs'>,
+    memory: GuestMemory,
+    pages: SystemCallPages,
+    warn: (message: string) => void,
+  ) {
+    this.warn = warn;
     this.vcpu = vcpu;
     this.entry = new SystemCallEntry(memory, pages);
   }
@@ -23,6 +35,9 @@ export class MsrWrites {
     const set = this.vcpu.setMsrs([{ index, data }]) === 1;
     shared.setUint8(offsets['msr.error'], set ? 0 : 1);
     if (!set || index !== MSR_LSTAR) return;
-    this.entry.install(kvmRun.at(shared.buffer, shared.byteOffset)['s.regs.sregs'], data);
+    const { 's.regs.sregs': sregs } = kvmRun.at(shared.buffer, shared.byteOffset);
+    if (this.entry.install(sregs, data) || this.warned) return;
+    this.warned = true;
+    this.warn(NO_SYSTEM_CALLS);
   }
 }

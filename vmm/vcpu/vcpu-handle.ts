@@ -11,6 +11,8 @@ import type { VcpuMessage, VcpuSetup, VcpuThreadData } from './vcpu-thread.ts';
 interface VcpuEvents {
   output: [];
   power: [PowerAction];
+  /** The guest runs on, but something of it will not work. */
+  warning: [string];
   error: [TsvmmError];
 }
 
@@ -103,6 +105,9 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
         return;
       case 'power':
         this.emit('power', message.action);
+        return;
+      case 'warning':
+        this.emit('warning', message.message);
         return;
       case 'error':
         this.emit('error', deserializeError(message.error));

@@ -41,6 +41,7 @@ export interface VcpuSetup {
 export type VcpuMessage =
   | { readonly kind: 'output' }
   | { readonly kind: 'power'; readonly action: PowerAction }
+  | { readonly kind: 'warning'; readonly message: string }
   | { readonly kind: 'error'; readonly error: SerializedError };
 
 /** A guest that prints faster than the host reads waits, but not for ever. */
@@ -88,7 +89,7 @@ async function live(setup: VcpuSetup): Promise<void> {
 /** Most hosts never need it. */
 async function loadCompletion(setup: CompletionSetup, vcpu: Vcpu, memory: GuestMemory) {
   const { createCompletion } = await import('./completion.ts');
-  return createCompletion(setup, vcpu, memory);
+  return createCompletion(setup, vcpu, memory, message => post({ kind: 'warning', message }));
 }
 
 control.thread = gettid();

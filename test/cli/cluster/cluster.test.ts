@@ -239,6 +239,21 @@ test('consoles are logged, line by line, also what a guest said last without end
   for (const line of lines) assert.match(line, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /);
 });
 
+test('a warning about a guest is an event, and the guest runs on', async ({ parts, directory }) => {
+  const events: TsvmmEvent[] = [];
+  const cluster = await create(parts, directory);
+  cluster.start();
+  const unsubscribe = subscribe(event => events.push(event));
+  parts.machine('client').emit('warning', 'no system calls');
+  unsubscribe();
+  assert.equal(
+    events.map(({ time_ms: _, ...event }) => event),
+    [{ type: 'vm-warning', cluster: 'pair', vm: 'client', message: 'no system calls' }],
+  );
+  assert.is(cluster.vm('client').state, 'running');
+  await cluster.stop();
+});
+
 test('events tell the whole life of a cluster', async ({ parts, directory }) => {
   const events: TsvmmEvent[] = [];
   const unsubscribe = subscribe(event => events.push(event));

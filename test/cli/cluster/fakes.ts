@@ -9,7 +9,7 @@ import type { MachineExit, MachineState } from '../../../vmm/machine.ts';
 
 /** A machine without a guest: the test says what the guest would. */
 export class FakeMachine
-  extends EventEmitter<{ console: [Uint8Array]; exit: [MachineExit] }>
+  extends EventEmitter<{ console: [Uint8Array]; warning: [string]; exit: [MachineExit] }>
   implements ClusterMachine
 {
   readonly recipe: MachineRecipe;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { describeKind, kvmCheck } from '../../../cli/doctor/kvm.ts';
+import { describeKind, describeLinuxGuests, kvmCheck } from '../../../cli/doctor/kvm.ts';
 import { hugePagesCheck, memoryCheck, openFilesCheck } from '../../../cli/doctor/memory.ts';
 import { tunCheck } from '../../../cli/doctor/network.ts';
 import { nodeCheck } from '../../../cli/doctor/software.ts';
@@ -37,6 +37,12 @@ test('describeKind: tells hardware from software KVM by the processor', () => {
   assert.is(describeKind('flags\t\t: fpu sse\n', true).status, 'warn');
   assert.match(describeKind('flags\t\t: fpu sse\n', true).detail, 'PVM');
   assert.is(describeKind('', false).status, 'warn');
+});
+
+test('describeLinuxGuests: a KVM in software has to let us see where system calls enter', () => {
+  assert.is(describeLinuxGuests('vmx', false).status, 'pass');
+  assert.is(describeLinuxGuests('software', true).status, 'pass');
+  assert.match(describeLinuxGuests('software', false).detail, 'system calls');
 });
 
 test('nodeCheck, memoryCheck, openFilesCheck: pass above their limits only', () => {

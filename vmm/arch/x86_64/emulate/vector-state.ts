@@ -12,7 +12,6 @@ export const XsaveOffset = {
   XSTATE_BV: 512,
   XCOMP_BV: 520,
 } as const;
-export const LEGACY_BYTES = 512;
 export const HEADER_END = 576;
 export const MXCSR_INITIAL = 0x1f80;
 
