@@ -5,8 +5,8 @@
  *   tsvmm image build debian --packages iperf3,redis-server
  *   npx tsx test/linux/debian.host.test.ts
  *
- * TSVMM_LINUX_SNAPSHOTS (5): under file work. TSVMM_LINUX_REQUESTS (20000): of redis-benchmark. TSVMM_LINUX_PATIENCE
- * (300): seconds until something counts as hanging. TSVMM_LINUX_VCPUS (1).
+ * TSVMM_LINUX_SNAPSHOTS (5): under file work. TSVMM_LINUX_REQUESTS (20000): of redis-benchmark. TSVMM_LINUX_TRANSFER_MIB
+ * (32). TSVMM_LINUX_PATIENCE (300): seconds until something counts as hanging. TSVMM_LINUX_VCPUS (1).
  */
 
 import { writeFileSync } from 'node:fs';
@@ -30,7 +30,7 @@ import {
 const SNAPSHOTS = Number(process.env.TSVMM_LINUX_SNAPSHOTS ?? 5);
 const REQUESTS = Number(process.env.TSVMM_LINUX_REQUESTS ?? 20_000);
 const VCPUS = Number(process.env.TSVMM_LINUX_VCPUS ?? 1);
-const TRANSFER_MIB = 32;
+const TRANSFER_MIB = Number(process.env.TSVMM_LINUX_TRANSFER_MIB ?? 32);
 
 const clusterFile = `
 name: duo
@@ -142,6 +142,14 @@ linuxTest('a transfer and redis-benchmark go on across a snapshot, and again acr
   console.log(`across the restore: ${await redisResult(client)}`);
   await transferIsRight(server, client);
   await server.output('dmesg | grep -iE "soft lockup|rcu.*stall|BUG:|Oops|I/O error" && exit 1 || true');
+});
+
+linuxTest('reboot ends a VM and is told as a reset, poweroff as such; the other VM goes on', async () => {
+  client.send('systemctl reboot');
+  await home.untilEnded('duo', 'client', 'reset');
+  assert.is(await server.output('echo alive'), 'alive');
+  server.send('systemctl poweroff');
+  await home.untilEnded('duo', 'server', 'power-off');
 });
 
 test.run();

@@ -1,5 +1,6 @@
 import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
 import { ControlClient } from '../../../cli/api/client.ts';
 import { cacheDirectory, imagesDirectory } from '../../../cli/home/layout.ts';
@@ -53,6 +54,22 @@ export class LinuxHome {
     const console = new LinuxConsole(await client.upgrade('/v1/console', { vm }));
     this.consoles.push(console);
     return console;
+  }
+
+  /** Waits until a guest has ended by itself, for this reason. */
+  async untilEnded(cluster: string, vm: string, reason: string): Promise<void> {
+    for (const end_ms = performance.now() + 1000 * Number(PATIENCE_SECONDS); ; ) {
+      const { vms } = JSON.parse(await this.tsvmm('ps', cluster, '--format', 'json')) as {
+        vms: { name: string; exit?: { reason: string } }[];
+      };
+      const exit = vms.find(({ name }) => name === vm)?.exit;
+      if (exit !== undefined) {
+        assert.is(exit.reason, reason, vm);
+        return;
+      }
+      assert.ok(performance.now() < end_ms, `${vm} does not end`);
+      await setTimeout(500);
+    }
   }
 
   /** Ends all clusters. */

@@ -45,6 +45,11 @@ export class LinuxConsole {
     };
   }
 
+  /** Starts a command after which nobody will answer. */
+  send(command: string): void {
+    this.type(`${command}\n`);
+  }
+
   /** Runs a command until it succeeds. */
   async eventually(command: string): Promise<string> {
     for (const end_ms = performance.now() + PATIENCE_MS; ; ) {
