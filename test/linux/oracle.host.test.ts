@@ -1,9 +1,10 @@
 /**
- * Snapshots of a stock Debian guest that works on files, compared byte for byte with a plain copy made in the pause.
+ * Snapshots of Linux guests that work on files, compared byte for byte with a plain copy made in the pause: of Debian with
+ * its stock kernel, and of the minimal Linux, which runs on hosts without hardware virtualization too.
  *
  *   TSVMM_LINUX_ROUNDS=200 npx tsx test/linux/oracle.host.test.ts     (10 if left out)
  *
- * As in test/snapshot/oracle, but kernel and programs are those of the distribution.
+ * As in test/snapshot/oracle, but neither kernel nor programs are ours.
  */
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
@@ -13,6 +14,9 @@ import * as assert from 'uvu/assert';
 import { RunningCluster } from '../../cli/cluster/cluster.ts';
 import { HostParts } from '../../cli/cluster/host-parts.ts';
 import { parseCluster } from '../../cli/config/load.ts';
+import { chooseMechanism } from '../../snapshot/cow/choose.ts';
+import type { CowMechanismName } from '../../snapshot/cow/mechanism.ts';
+import { hostKind } from '../../vmm/kvm/host-kind.ts';
 import type { Machine } from '../../vmm/machine.ts';
 import { HUGE_PAGE_SIZE, KIB } from '../../vmm/memory/address.ts';
 import { FrozenCopy } from '../snapshot/oracle/frozen-copy.ts';
@@ -22,6 +26,7 @@ import { testUnless } from '../support.ts';
 import { lacksDebian, PACKAGES } from './support/debian-image.ts';
 import { LinuxHome } from './support/linux-cluster.ts';
 import { LinuxConsole } from './support/linux-console.ts';
+import { lacksMinimal } from './support/minimal-image.ts';
 import { fileTurns, startFileWork } from './support/workloads.ts';
 
 const ROUNDS = Number(process.env.TSVMM_LINUX_ROUNDS ?? 10);
@@ -31,22 +36,47 @@ const VCPUS = Number(process.env.TSVMM_LINUX_VCPUS ?? 1);
 const GAP_MS = Number(process.env.TSVMM_LINUX_GAP_MS ?? 300);
 const BOOT_MS = 1000 * Number(process.env.TSVMM_LINUX_PATIENCE ?? 300);
 
-const test = suite('snapshot oracle of a Debian guest');
+interface Subject {
+  readonly name: string;
+  /** Keys of the cluster file. */
+  readonly keys: string;
+  /** What its file work copies. */
+  readonly source: string;
+  enter(console: LinuxConsole): Promise<void>;
+}
 
-const choices = (['mprotect', 'userfaultfd'] as const).flatMap(cow =>
-  [HUGE_PAGE_SIZE, 64 * KIB].map(chunkSize => ({ cow, chunkSize })),
-);
+const debian: Subject = {
+  name: 'debian',
+  keys: `image: debian, packages: [${PACKAGES.join(', ')}], memory: 192MiB`,
+  source: '/etc',
+  enter: console => console.login(),
+};
+const minimal: Subject = {
+  name: 'linux',
+  keys: 'image: linux, memory: 128MiB',
+  source: '/lib/tsvmm',
+  enter: console => console.enter(),
+};
 
-async function withMachine(body: (machine: Machine, console: LinuxConsole) => Promise<void>): Promise<void> {
+const test = suite('snapshot oracle of Linux guests');
+
+/** Those that `--cow auto` takes here for a kernel that is not ours. */
+const mechanisms: readonly CowMechanismName[] =
+  chooseMechanism(hostKind(), true) === 'userfaultfd' ? ['userfaultfd'] : ['mprotect', 'userfaultfd'];
+const choices = mechanisms.flatMap(cow => [HUGE_PAGE_SIZE, 64 * KIB].map(chunkSize => ({ cow, chunkSize })));
+
+async function withMachine(
+  { name, keys, enter }: Subject,
+  body: (machine: Machine, console: LinuxConsole) => Promise<void>,
+): Promise<void> {
   const { path } = new LinuxHome();
   process.env.TSVMM_HOME = path;
-  const packages = PACKAGES.join(', ');
-  const text = `vms: { debian: { image: debian, packages: [${packages}], memory: 192MiB, vcpus: ${VCPUS} } }`;
+  const text = `vms: { ${name}: { ${keys}, vcpus: ${VCPUS} } }`;
   const parts = HostParts.open(new AbortController().signal);
   const config = parseCluster(join(path, 'oracle.yaml'), text);
   const cluster = await RunningCluster.create(config, parts, { logDirectory: path });
   try {
-    const vm = cluster.vm('debian');
+    const vm = cluster.vm(name);
     const line = new Duplex({
       read: () => {},
       write: (bytes: Uint8Array, _, done) => {
@@ -58,8 +88,8 @@ async function withMachine(body: (machine: Machine, console: LinuxConsole) => Pr
     cluster.start();
     await cluster.booted(BOOT_MS);
     const console = new LinuxConsole(line);
-    await console.login();
-    await body(parts.machines.get('debian') as Machine, console);
+    await enter(console);
+    await body(parts.machines.get(name) as Machine, console);
   } finally {
     await cluster.stop();
     await parts.close();
@@ -98,15 +128,20 @@ async function compareRounds(machine: Machine, console: LinuxConsole): Promise<v
   assert.ok((totals.cow_faults ?? 0) > 0, 'the guest wrote while it was saved');
 }
 
-testUnless(
-  await lacksDebian(),
-  test,
-  `${ROUNDS} snapshots under file work are what was there in the pause`,
-  () =>
-    withMachine(async (machine, console) => {
-      await startFileWork(console);
-      await compareRounds(machine, console);
-    }),
-);
+for (const { subject, obstacle } of [
+  { subject: debian, obstacle: await lacksDebian() },
+  { subject: minimal, obstacle: await lacksMinimal() },
+]) {
+  testUnless(
+    obstacle,
+    test,
+    `${ROUNDS} snapshots of ${subject.name} under file work are what was there in the pause`,
+    () =>
+      withMachine(subject, async (machine, console) => {
+        await startFileWork(console, subject.source);
+        await compareRounds(machine, console);
+      }),
+  );
+}
 
 test.run();

@@ -21,6 +21,16 @@ export class LinuxConsole {
     this.type('\n');
     await this.until(/login: $/);
     this.type('root\n');
+    await this.takeShell();
+  }
+
+  /** As login(), where a shell waits already. */
+  async enter(): Promise<void> {
+    this.type('\n');
+    await this.takeShell();
+  }
+
+  private async takeShell(): Promise<void> {
     await this.until(/[#] $/);
     this.type("dmesg -n 1; stty -echo; PS1='' PS2=''; export TERM=dumb\n");
     // What is typed before echoing is off comes back.

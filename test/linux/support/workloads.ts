@@ -4,8 +4,8 @@ import type { LinuxConsole } from './linux-console.ts';
  * Work like that of a compiler run: many small files, archives, compression, checksums. Each turn must find what it wrote;
  * turns are counted in /tmp/turns, what is wrong goes to /tmp/wrong.
  */
-const FILE_WORK = `
-mkdir -p /var/work; cd /var/work; turn=0; cp -r /etc /var/work/source
+const fileWork = (source: string): string => `
+mkdir -p /var/work; cd /var/work; turn=0; cp -r ${source} /var/work/source
 sum=$(cd source && find . -type f | sort | xargs sha256sum | sha256sum)
 while :; do
   tar czf archive.tgz source && rm -rf copy && mkdir copy && tar xzf archive.tgz -C copy || echo tar >>/tmp/wrong
@@ -25,8 +25,9 @@ async function start(console: LinuxConsole, name: string, script: string): Promi
   );
 }
 
-export async function startFileWork(console: LinuxConsole): Promise<void> {
-  await start(console, 'work', FILE_WORK);
+/** `source` is what it copies to begin with. */
+export async function startFileWork(console: LinuxConsole, source = '/etc'): Promise<void> {
+  await start(console, 'work', fileWork(source));
   await console.eventually('[ -s /tmp/turns ]');
 }
 
@@ -70,7 +71,8 @@ export async function startTransfer(
 ): Promise<void> {
   await from.output(`dd if=/dev/urandom of=/tmp/noise bs=1M count=${size_mib} 2>/dev/null`);
   await start(to, 'receiver', 'busybox nc -l -p 7001 | sha256sum >/tmp/sum.new; mv /tmp/sum.new /tmp/sum');
-  await to.eventually('grep -q :1B59 /proc/net/tcp');
+  // It may listen on an IPv6 socket, which takes both.
+  await to.eventually('grep -q :1B59 /proc/net/tcp /proc/net/tcp6');
   await start(from, 'sender', `busybox nc ${address} 7001 </tmp/noise`);
 }
 
