@@ -66,17 +66,18 @@ const mechanisms: readonly CowMechanismName[] =
 const choices = mechanisms.flatMap(cow => [HUGE_PAGE_SIZE, 64 * KIB].map(chunkSize => ({ cow, chunkSize })));
 
 async function withMachine(
-  { name, keys, enter }: Subject,
+  { keys, enter }: Subject,
   body: (machine: Machine, console: LinuxConsole) => Promise<void>,
 ): Promise<void> {
   const { path } = new LinuxHome();
   process.env.TSVMM_HOME = path;
-  const text = `vms: { ${name}: { ${keys}, vcpus: ${VCPUS} } }`;
+  // The name that SnapshotRig goes by.
+  const text = `vms: { vm: { ${keys}, vcpus: ${VCPUS} } }`;
   const parts = HostParts.open(new AbortController().signal);
   const config = parseCluster(join(path, 'oracle.yaml'), text);
   const cluster = await RunningCluster.create(config, parts, { logDirectory: path });
   try {
-    const vm = cluster.vm(name);
+    const vm = cluster.vm('vm');
     const line = new Duplex({
       read: () => {},
       write: (bytes: Uint8Array, _, done) => {
@@ -89,7 +90,7 @@ async function withMachine(
     await cluster.booted(BOOT_MS);
     const console = new LinuxConsole(line);
     await enter(console);
-    await body(parts.machines.get(name) as Machine, console);
+    await body(parts.machines.get('vm') as Machine, console);
   } finally {
     await cluster.stop();
     await parts.close();
