@@ -139,4 +139,34 @@ hostTest('a tap that another cluster uses is a conflict, which leaves that one a
   await first.stop();
 });
 
+hostTest('a restore beside the original: its tap is a conflict, another one or none is not', async () => {
+  const first = await TestCluster.start(home, file(), { namespace });
+  await first.snapshot({ name: 's1' });
+  const restore = (name: string, ...options: string[]) => {
+    const words = [...tsvmmProgram, 'restore', '-d', 'tap/s1', '--name', name, ...options];
+    return new TsvmmCommand(namespace.words(words), { TSVMM_HOME: home.path }).ended;
+  };
+  const same = await restore('same');
+  assert.is(same.code, 5, same.stderr);
+  assert.match(same.stderr, /^error: .*tsvmm0.* \[TSVMM_E_CONFLICT\]\nhint: .*--tap NETWORK=/);
+  const unknown = await restore('unknown', '--tap', 'wan=tsvmm1');
+  assert.is(unknown.code, 2, unknown.stderr);
+  assert.match(unknown.stderr, /"wan".*\nhint: its networks are: lan/);
+  assert.equal(home.runs, ['tap'], 'neither has left anything behind');
+  assert.equal(namespace.links, [TAP]);
+
+  assert.is((await restore('other', '--tap', 'lan=tsvmm1')).code, 0);
+  assert.is((await restore('none', '--tap', 'lan=')).code, 0);
+  assert.equal(namespace.links.sort(), [TAP, 'tsvmm1']);
+  const [link] = JSON.parse(namespace.within('-json', 'address', 'show', 'dev', 'tsvmm1')) as [Link];
+  assert.not.ok(
+    link.addr_info.some(({ local }) => local === '10.0.0.254'),
+    "the host's address stays where it is",
+  );
+  assert.equal(await exchangeFromHost(20, 64), { answered: 20, bytes: 20 * 64 });
+  for (const name of ['other', 'none']) await (await TestCluster.attach(home, name)).stop();
+  assert.equal(namespace.links, [TAP]);
+  await first.stop();
+});
+
 test.run();
