@@ -25,6 +25,11 @@ export class DirtyLog {
     return new Promise(resolve => this.waiting.push(resolve));
   }
 
+  /** Page writes told so far. */
+  get writes(): number {
+    return this.points.at(-1)?.writes ?? 0;
+  }
+
   /** Writes a second over the last `window_ms`. */
   rate(window_ms: number): number {
     const last = this.points.at(-1);

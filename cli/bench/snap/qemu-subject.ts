@@ -89,19 +89,29 @@ export class QemuSubject {
     const started = performance.now();
     const child = this.spawn('incoming-serial', 'incoming-qmp', ['-incoming', `exec:cat ${this.image()}`]);
     const serial = join(this.folder, 'incoming-serial');
+    let qmp: Qmp | undefined;
     try {
       const log = new DirtyLog();
       let heard = false;
       void log.next().then(() => {
         heard = true;
       });
+      // It was stopped when it was saved, and so it is when it is there again.
+      qmp = await Qmp.connect(join(this.folder, 'incoming-qmp'));
+      while ((await qmp.command<{ status: string }>('query-status')).status !== 'paused') await setTimeout(1);
+      const released = performance.now();
+      await qmp.command('cont');
       const reader = new SerialTail(serial);
       while (!heard) {
+        if (child.exitCode !== null) throw new Error('QEMU has ended');
         reader.read(log);
         await setTimeout(1);
       }
-      return { total_ms: performance.now() - started };
+      reader.close();
+      const heard_ms = performance.now();
+      return { load_ms: released - started, line_ms: heard_ms - released, total_ms: heard_ms - started };
     } finally {
+      qmp?.close();
       await end(child);
       rmSync(serial, { force: true });
     }

@@ -8,6 +8,10 @@ export interface QmpEvent {
   readonly at_us: number;
 }
 
+/** While QEMU starts. Its times are compared: not to be made longer by much. */
+const RETRY_MS = 2;
+const MAXIMUM_TRIES = 5000;
+
 interface QmpMessage {
   readonly event?: string;
   readonly timestamp?: { readonly seconds: number; readonly microseconds: number };
@@ -30,8 +34,8 @@ export class Qmp {
         await qmp.command('qmp_capabilities');
         return qmp;
       } catch (error) {
-        if (tries > 100) throw error;
-        await setTimeout(50);
+        if (tries > MAXIMUM_TRIES) throw error;
+        await setTimeout(RETRY_MS);
       }
     }
   }

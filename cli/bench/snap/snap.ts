@@ -12,10 +12,11 @@ import type { Summary } from '../statistics.ts';
 import { p99, show } from './cells.ts';
 import { cowContestants, cowTable } from './cow.ts';
 import { ddWrites } from './dd.ts';
+import { incrementalContestants, incrementalTable, slowlyDirtyGuest } from './incremental.ts';
 import type { SnapPart } from './parts.ts';
 import { QemuSubject } from './qemu-subject.ts';
 import { benchSizes } from './sizes.ts';
-import { TsvmmSubject } from './tsvmm-subject.ts';
+import { type GuestOptions, TsvmmSubject } from './tsvmm-subject.ts';
 import { dirtyGuest, SPARED_BYTES } from './workload.ts';
 
 export interface SnapBenchOptions {
@@ -46,19 +47,31 @@ export async function benchSnap({ rounds, memory_bytes, part, format }: SnapBenc
     );
     return;
   }
-  const options = dirtyGuest(image, memory_bytes);
+  const isIncremental = part === 'incremental';
+  const options = (isIncremental ? slowlyDirtyGuest : dirtyGuest)(image, memory_bytes);
   const ours = new TsvmmSubject(options);
-  const qemu = findTool(QEMU) === undefined ? undefined : new QemuSubject(options);
+  const qemu = isIncremental || findTool(QEMU) === undefined ? undefined : new QemuSubject(options);
   try {
-    const contestants = part === 'cow' ? cowContestants(options) : contestantsOf(part, ours, qemu);
+    const contestants = contestantsFor(part, options, ours, qemu);
     const series = await interleave(contestants, { rounds, signal, progress: step });
     progress.end();
-    report(series, { rounds, memory_bytes, part, format }, qemu === undefined);
+    report(series, { rounds, memory_bytes, part, format }, !isIncremental && qemu === undefined);
   } finally {
     progress.end();
     await ours.close();
     await qemu?.close();
   }
+}
+
+function contestantsFor(
+  part: SnapPart,
+  options: GuestOptions,
+  ours: TsvmmSubject,
+  qemu: QemuSubject | undefined,
+): Contestant[] {
+  if (part === 'cow') return cowContestants(options);
+  if (part === 'incremental') return incrementalContestants(ours);
+  return contestantsOf(part, ours, qemu);
 }
 
 /** One runs while the others stand still: two guests at full rate would take each other's processor. */
@@ -85,6 +98,7 @@ function contestantsOf(
   if (part === 'restore') {
     alone('restore, lazy', ours, () => ours.restore(true));
     alone('restore, eager', ours, () => ours.restore(false));
+    alone('snap verify', ours, () => ours.verify());
   } else {
     alone(USERFAULTFD, ours, () => ours.hotsnap('userfaultfd', ourRate()));
   }
@@ -118,7 +132,7 @@ function report(series: Series, options: SnapBenchOptions, withoutQemu: boolean)
       bench: `bench snap (${options.part}, ${options.memory_bytes / MIB} MiB)`,
       rounds: options.rounds,
       results: all,
-      goals: options.part === 'restore' || options.part === 'cow' ? [] : goals(all, options),
+      goals: options.part === 'downtime' || options.part === 'work' ? goals(all, options) : [],
       tables: tablesOf(options.part, all),
       notes: [
         'saved: all is in the files; durable: on the disk too, which QEMU does not wait for',
@@ -133,6 +147,7 @@ function report(series: Series, options: SnapBenchOptions, withoutQemu: boolean)
 function tablesOf(part: SnapPart, all: Summaries): BenchTable[] {
   if (part === 'restore') return [restoreTable(all)];
   if (part === 'cow') return [cowTable(all)];
+  if (part === 'incremental') return [incrementalTable(all)];
   return [costTable(all), stepTable(all)];
 }
 

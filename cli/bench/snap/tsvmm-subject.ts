@@ -2,11 +2,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { encodeChannel } from '../../../snapshot/cluster/channel-file.ts';
 import { CopyPools } from '../../../snapshot/cow/copy-pool.ts';
 import type { CowMechanismName } from '../../../snapshot/cow/mechanism.ts';
-import { readChain } from '../../../snapshot/image/chain.ts';
-import { FORMAT, FORMAT_VERSION } from '../../../snapshot/image/manifest.ts';
+import { openMemorySource, readChain } from '../../../snapshot/image/chain.ts';
+import type { Compression } from '../../../snapshot/image/compression-names.ts';
+import { identityOf } from '../../../snapshot/image/identity.ts';
+import { FORMAT, FORMAT_VERSION, type ParentReference } from '../../../snapshot/image/manifest.ts';
+import { closeMemorySource } from '../../../snapshot/image/memory-source.ts';
 import { SnapshotReader } from '../../../snapshot/image/reader.ts';
+import { verifySnapshot } from '../../../snapshot/image/verify.ts';
 import { SnapshotWriter } from '../../../snapshot/image/writer.ts';
 import { restoredSoftware } from '../../../snapshot/restore/restored-software.ts';
 import type { SaveResult } from '../../../snapshot/saver/saver.ts';
@@ -86,6 +91,40 @@ export class TsvmmSubject {
     return this.snapshot({ cow, chunkSize }, rate, { paused: false });
   }
 
+  /** A snapshot that stands alone. */
+  async compressed(compression: Compression): Promise<Sample> {
+    return this.snapshot({ cow: 'mprotect', compression }, Number.NaN, { paused: false });
+  }
+
+  /** One that builds on the last, which stays until this is there. */
+  async incremental(compression: Compression): Promise<Sample> {
+    const reader = new SnapshotReader(this.path(this.count));
+    const base = openMemorySource([reader], 'bench');
+    const parent = { cluster: 'bench', name: reader.manifest.name, identity: identityOf(reader.manifest) };
+    try {
+      return await this.snapshot({ cow: 'mprotect', compression, base }, Number.NaN, {
+        paused: false,
+        parent,
+      });
+    } finally {
+      closeMemorySource(base);
+    }
+  }
+
+  /** Until the guest has told of so many page writes. */
+  async untilWritten(count: number): Promise<void> {
+    while (this.log.writes < count) await this.log.next();
+  }
+
+  /** Checks all of the last snapshot. */
+  async verify(): Promise<Sample> {
+    const started = performance.now();
+    const findings = await verifySnapshot(this.path(this.count));
+    const damage = findings.find(({ error }) => error !== undefined);
+    if (damage !== undefined) throw new Error(`${damage.what}: ${damage.error}`);
+    return { total_ms: performance.now() - started };
+  }
+
   /** The VM stands still until all is saved. */
   async stopCopy(rate: number): Promise<Sample> {
     return this.snapshot({ cow: 'mprotect' }, rate, { paused: true });
@@ -144,10 +183,10 @@ export class TsvmmSubject {
   private async snapshot(
     options: VmSnapshotOptions,
     rate: number,
-    { paused }: { paused: boolean },
+    { paused, parent = null }: { paused: boolean; parent?: ParentReference | null },
   ): Promise<Sample> {
     const machine = this.machine as Machine;
-    this.discardLast();
+    if (parent === null) this.discardLast();
     const requested = performance.now();
     const writer = this.newWriter();
     const snapshotter = await VmSnapshotter.prepare(machine, options, writer, this.saver, this.pools);
@@ -157,7 +196,7 @@ export class TsvmmSubject {
     const { manifest, report } = await snapshotter.save();
     if (paused) machine.resume();
     const resumed = performance.now();
-    this.publish(writer, manifest);
+    this.publish(writer, manifest, parent);
     const complete = performance.now();
     const counters = machine.cow.state.counters;
     await this.log.next();
@@ -181,9 +220,10 @@ export class TsvmmSubject {
     };
   }
 
-  /** Before the clock starts: to delete a large file takes a while. */
+  /** The last one, and what it builds on. Before the clock starts: to delete a large file takes a while. */
   private discardLast(): void {
-    if (this.count > 0) rmSync(this.path(this.count), { recursive: true, force: true });
+    for (const number of [this.count - 1, this.count])
+      rmSync(this.path(number), { recursive: true, force: true });
   }
 
   private newWriter(): SnapshotWriter {
@@ -191,7 +231,11 @@ export class TsvmmSubject {
     return new SnapshotWriter(this.path(this.count));
   }
 
-  private publish(writer: SnapshotWriter, vm: Awaited<ReturnType<VmSnapshotter['save']>>['manifest']): void {
+  private publish(
+    writer: SnapshotWriter,
+    vm: Awaited<ReturnType<VmSnapshotter['save']>>['manifest'],
+    parent: ParentReference | null,
+  ): void {
     writer.publish({
       format: FORMAT,
       version: FORMAT_VERSION,
@@ -199,14 +243,14 @@ export class TsvmmSubject {
       name: `s${this.count}`,
       created_at: new Date().toISOString(),
       cut_realtime_us: Date.now() * 1000,
-      parent: null,
+      parent,
       epoch: this.count,
       method: 'hotsnap',
       cow: 'mprotect',
       filter: 'off',
       configuration: null,
       vms: [{ ...vm, ports: [], disks: [] }],
-      channel: writer.writeFile('channel.bin', new Uint8Array(0)),
+      channel: writer.writeFile('channel.bin', encodeChannel({ epoch: this.count, frames: [] })),
       timeline: writer.writeFile('timeline.json', new Uint8Array(0)),
       report: null,
     });

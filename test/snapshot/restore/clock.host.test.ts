@@ -61,9 +61,9 @@ testUnless(
       const [first] = found as [number, ...number[]];
       assert.ok(first >= cut_ms + elapsed_ms, `${first} after ${cut_ms} and ${elapsed_ms}`);
       assert.ok(first < cut_ms + elapsed_ms + MINUTE_MS, `${first} after ${cut_ms} and ${elapsed_ms}`);
-      // Timers too: lines come at their time again, not one after the other until the hour is made up.
+      // Timers too: but for the first, which was due, lines come at their time again, not one after the other until the hour is made up.
       for (const [i, time] of found.entries())
-        if (i > 0) assert.ok(time >= (found[i - 1] as number) + STAT_MS / 2, `lines at ${found}`);
+        if (i > 1) assert.ok(time >= (found[i - 1] as number) + STAT_MS / 2, `lines at ${found}`);
     }
   },
 );
