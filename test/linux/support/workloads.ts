@@ -70,10 +70,13 @@ export async function startTransfer(
   size_mib: number,
 ): Promise<void> {
   await from.output(`dd if=/dev/urandom of=/tmp/noise bs=1M count=${size_mib} 2>/dev/null`);
-  await start(to, 'receiver', 'busybox nc -l -p 7001 | sha256sum >/tmp/sum.new; mv /tmp/sum.new /tmp/sum');
+  // Its input must not end: it would close its half of the connection, which the other side may take for the end of all.
+  const receive =
+    'rm -f /tmp/open; mkfifo /tmp/open; busybox nc -l -p 7001 <>/tmp/open | sha256sum >/tmp/sum.new';
+  await start(to, 'receiver', `${receive}; mv /tmp/sum.new /tmp/sum`);
   // It may listen on an IPv6 socket, which takes both.
   await to.eventually('grep -q :1B59 /proc/net/tcp /proc/net/tcp6');
-  await start(from, 'sender', `busybox nc ${address} 7001 </tmp/noise`);
+  await start(from, 'sender', `bash -c 'cat /tmp/noise >/dev/tcp/${address}/7001'`);
 }
 
 /** Waits for the transfer's end; throws unless all came as it was sent. */
