@@ -11,6 +11,7 @@ import type { SaveReport } from './cluster/protocol.ts';
 import { CopyPools } from './cow/copy-pool.ts';
 import { knownDigest } from './disk/layer-digest.ts';
 import { type FrozenDisk, shareLayers } from './disk/share-layers.ts';
+import { HotAttempt } from './hot-attempt.ts';
 import type { ManifestVm } from './image/manifest.ts';
 import type { SnapshotFolder } from './image/store.ts';
 import type { SaveResult } from './saver/saver.ts';
@@ -77,7 +78,7 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
 
   private async begin(
     epoch: number,
-    { options, writer, standstill, parent }: SnapshotFolder,
+    { options, writer, standstill, pauses, parent }: SnapshotFolder,
     disks: readonly FreezableDisk[],
   ): Promise<VmAttempt> {
     const { machine } = this;
@@ -88,7 +89,9 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
     this.saver ??= new IoThread(import.meta.url, './saver/saver-thread');
     const how = { cow, compression, base: parent?.memory(machine.config.name) };
     const snapshotter = await VmSnapshotter.prepare(machine, how, writer, this.saver, this.pools, disks);
-    return method === 'stop-copy' ? new StopCopyAttempt(snapshotter, standstill) : snapshotter;
+    return method === 'stop-copy'
+      ? new StopCopyAttempt(snapshotter, standstill)
+      : new HotAttempt(snapshotter, pauses);
   }
 
   async cut(epoch: number, cross: () => void) {

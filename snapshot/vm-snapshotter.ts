@@ -20,6 +20,8 @@ import type { SnapshotWriter } from './image/writer.ts';
 import type { ImageTarget } from './saver/chunk-writer.ts';
 import type { SaveResult } from './saver/saver.ts';
 import type { SaverMessage } from './saver/saver-thread.ts';
+import type { JointPause } from './transient/joint-pause.ts';
+import { type Pause, pauseAlone } from './transient/pause-together.ts';
 import { type FreezableDisk, type TransientReport, TransientSnapshot } from './transient/transient.ts';
 
 export interface VmSnapshotOptions {
@@ -70,11 +72,15 @@ export class VmSnapshotter {
   private readonly target: ImageTarget;
   /** The image file of RAM. */
   readonly memoryFd: number;
+  /** The pause that was asked for, until it is over. */
+  private pausing: Promise<unknown> | undefined;
+  /** Memory is armed, until save() or abort() ends that. */
+  private isCut = false;
   /** What the saver thread is doing for us. */
   private saving: Promise<unknown> | undefined;
   /** When all was in the files, though not yet on the disk (performance.now()). */
   written_ms = 0;
-  private phase: 'prepared' | 'cut' | 'saved' | 'aborted' = 'prepared';
+  private phase: 'prepared' | 'saved' | 'aborted' = 'prepared';
 
   private constructor(
     machine: Machine,
@@ -133,18 +139,34 @@ export class VmSnapshotter {
 
   /**
    * The pause. Synchronous: nothing else of this thread runs meanwhile. Throws TSVMM_E_INTERRUPTED after an abort(), and
-   * what TransientSnapshot.take() throws.
+   * what the steps of TransientSnapshot throw.
    */
-  cut(cross?: () => void): TransientReport {
+  cut(cross: () => void = () => {}): TransientReport {
+    const report = pauseAlone(this.pause(cross));
+    this.isCut = true;
+    return report;
+  }
+
+  /** As cut(), together with the other VMs that ask `pauses` in the same turn of the event loop. */
+  async cutTogether(pauses: JointPause, cross: () => void): Promise<TransientReport> {
+    const pausing = pauses.take(this.pause(cross));
+    // Whoever waits for this one comes after ourselves, who have waited for the original.
+    this.pausing = pausing.catch(() => {});
+    const report = await pausing;
+    this.isCut = true;
+    this.requireWanted();
+    return report;
+  }
+
+  private pause(cross: () => void): Pause {
     if (this.phase !== 'prepared')
       throw new TsvmmError('TSVMM_E_INTERRUPTED', 'the snapshot was given up before it was cut');
-    const report = this.transient.take(cross);
-    this.phase = 'cut';
-    return report;
+    return { transient: this.transient, cross };
   }
 
   /** Saves what was cut while the VM runs; resolves when all of it is on the disk. */
   async save(): Promise<{ manifest: Omit<ManifestVm, 'disks' | 'ports'>; report: VmSaveReport }> {
+    this.requireWanted();
     const { machine, pool } = this;
     const { address, length, cow } = machine.ram;
     const deviceIds = machine.config.devices.map((plug: DevicePlug) => plug.model.deviceId);
@@ -186,7 +208,8 @@ export class VmSnapshotter {
     const { phase } = this;
     if (phase === 'aborted') return;
     this.phase = 'aborted';
-    if (phase === 'cut') this.mechanism.disarm();
+    await this.pausing;
+    if (this.isCut && phase !== 'saved') this.mechanism.disarm();
     await this.saving?.catch(() => {});
     if (phase === 'saved') return;
     // Buffers may go only when nobody fills or reads them any more.

@@ -11,6 +11,7 @@ import { macsOf } from '../image/macs.ts';
 import { encodeVmState } from '../image/vm-state.ts';
 import type { SnapshotWriter } from '../image/writer.ts';
 import type { SaveResult } from '../saver/saver.ts';
+import { pauseAlone } from '../transient/pause-together.ts';
 import { type FreezableDisk, TransientSnapshot } from '../transient/transient.ts';
 import type { VmAttempt } from '../vm-attempt.ts';
 import { HeldMachine } from './held-machine.ts';
@@ -77,7 +78,7 @@ export class PreCopyAttempt implements VmAttempt {
     await this.refreshing;
     const suspended_us = await this.held.hold();
     this.rest_chunks += await this.round();
-    const report = this.transient.take(cross);
+    const report = pauseAlone({ transient: this.transient, cross });
     const resumed_us = this.held.letGo();
     return { ...report, suspended_us, resumed_us };
   }

@@ -7,6 +7,7 @@ import type { FilterModeName } from '../cluster/filter.ts';
 import type { ImageStore, SnapshotImage } from '../cluster/interfaces.ts';
 import type { SnapshotTimeline } from '../cluster/timeline.ts';
 import type { CowMechanismName } from '../cow/mechanism.ts';
+import { JointPause } from '../transient/joint-pause.ts';
 import type { Compression } from './compression-names.ts';
 import { encodeJson } from './durable.ts';
 import { type FileReference, FORMAT, FORMAT_VERSION, type ManifestVm } from './manifest.ts';
@@ -38,6 +39,8 @@ export class SnapshotFolder implements SnapshotImage {
   private readonly epoch: number;
   /** Of the methods that let all VMs stand still until the last one is saved. */
   readonly standstill = new Standstill();
+  /** Of hot snapshots: where the VMs' pauses meet. */
+  readonly pauses = new JointPause();
   /** What it builds on; whoever opened it closes it. */
   readonly parent: ParentSnapshot | undefined;
   private readonly vms: ManifestVm[] = [];

@@ -1,5 +1,6 @@
 /** A thread of the saver pool: saves one VM's memory after another. */
 
+import { setPriority } from 'node:os';
 import { checked } from '../../vmm/ffi/errno.ts';
 import { fdatasync, memset } from '../../vmm/ffi/libc.ts';
 import { serveIoThread } from '../../vmm/io/io-thread.ts';
@@ -21,6 +22,14 @@ interface TouchRequest {
   readonly limit_ms: number;
 }
 
+/**
+ * About a tenth of a guest's share (sched(7)): guests have others waiting for them, and a saver that has not got to a chunk
+ * keeps nobody waiting. Not less, or a busy host would save a large VM for minutes.
+ */
+const SAVER_NICE = 10;
+
+// Of this thread alone: setpriority(2), C library/kernel differences.
+setPriority(SAVER_NICE);
 serveIoThread<SaverMessage>(() => message => {
   if ('save' in message) return saveMemory(message.save);
   if ('sync' in message) {

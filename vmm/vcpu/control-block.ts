@@ -102,13 +102,14 @@ export class VcpuControlBlock {
    */
   waitForState(wanted: number, timeout_ms: number): boolean {
     const begin = performance.now();
-    const spinEnd = this.spins ? begin + SPIN_MS : begin;
+    const spinEnd = begin + (this.spins ? Math.min(SPIN_MS, timeout_ms) : 0);
     do if (((1 << this.state) & wanted) !== 0) return true;
     while (performance.now() < spinEnd);
     const deadline = begin + timeout_ms;
     for (let state = this.state; ((1 << state) & wanted) === 0; state = this.state) {
-      if (performance.now() > deadline) return false;
-      Atomics.wait(this.words, Word.STATE, state, 10);
+      const left_ms = deadline - performance.now();
+      if (left_ms <= 0) return false;
+      Atomics.wait(this.words, Word.STATE, state, Math.min(left_ms, 10));
     }
     return true;
   }
@@ -154,10 +155,21 @@ export class VcpuControlBlock {
     Atomics.add(this.words, Word.REHEARSALS_WANTED, 1);
   }
   get rehearsalIsDue(): boolean {
-    return this.words[Word.REHEARSALS_WANTED] !== Atomics.load(this.words, Word.REHEARSALS_MADE);
+    return Atomics.load(this.words, Word.REHEARSALS_WANTED) !== this.words[Word.REHEARSALS_MADE];
   }
   countRehearsal(): void {
     Atomics.store(this.words, Word.REHEARSALS_MADE, Atomics.load(this.words, Word.REHEARSALS_WANTED));
+    Atomics.notify(this.words, Word.REHEARSALS_MADE);
+  }
+  /** Blocks the calling thread until no rehearsal is due; false if one still is at `deadline_ms` (performance.now()). */
+  waitForRehearsal(deadline_ms: number): boolean {
+    for (;;) {
+      const made = Atomics.load(this.words, Word.REHEARSALS_MADE);
+      if (made === this.words[Word.REHEARSALS_WANTED]) return true;
+      const left_ms = deadline_ms - performance.now();
+      if (left_ms <= 0) return false;
+      if (!this.spins) Atomics.wait(this.words, Word.REHEARSALS_MADE, made, left_ms);
+    }
   }
 
   countPio(): void {

@@ -71,7 +71,7 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
 
   /**
    * Has the vCPU's thread do what it will do for a snapshot, and go on: code and data that were not used for long are then
-   * at hand in the pause. rehearsalIsDue of the control block tells when it has.
+   * at hand in the pause. waitForRehearsal() of the control block waits until it has.
    */
   rehearse(): void {
     this.control.wantRehearsal();
