@@ -76,6 +76,8 @@ async function measure(
   await sleep(REST_MS);
   const calm_ms = Date.now();
   await sleep(CALM_MS);
+  const calmEnd_ms = Date.now();
+  // The report that covers this moment must not cover a part of the snapshot too.
   await ring.caughtUp(signal);
   const retransmits = ring.retransmits;
   const begun_ms = Date.now();
@@ -87,7 +89,7 @@ async function measure(
   rmSync(snapshot.path, { recursive: true });
   return {
     backoff_us: ring.history.longestGap_us('tcp-client', begun_ms, ended_ms + REST_MS),
-    normal_us: ring.history.longestGap_us('tcp-client', calm_ms, begun_ms),
+    normal_us: ring.history.longestGap_us('tcp-client', calm_ms, calmEnd_ms),
     retransmits: ring.retransmits - retransmits,
     ...numbersOf(snapshot),
   };
