@@ -212,8 +212,6 @@ export class VmSnapshotter {
     if (this.isCut && phase !== 'saved') this.mechanism.disarm();
     await this.saving?.catch(() => {});
     if (phase === 'saved') return;
-    // Buffers may go only when nobody fills or reads them any more.
-    while (this.machine.cow.state.isFilling) await setTimeout(1);
     await this.release();
   }
 
@@ -222,7 +220,9 @@ export class VmSnapshotter {
     throw new TsvmmError('TSVMM_E_INTERRUPTED', 'the snapshot was given up');
   }
 
+  /** After disarm(). Buffers and mechanism may go only when no writer uses them any more. */
   private async release(): Promise<void> {
+    while (this.machine.cow.state.hasWriters) await setTimeout(1);
     await this.mechanism.close();
     this.pools.giveBack();
     this.allowDiscards();

@@ -44,6 +44,16 @@ export class CopyOnWrite implements WriteGuard {
   save(chunk: number, counter: CowCounter): boolean {
     const { state } = this;
     if (state.isReleased(chunk)) return false;
+    state.enterWriter();
+    try {
+      return this.saveAsWriter(chunk, counter);
+    } finally {
+      state.leaveWriter();
+    }
+  }
+
+  private saveAsWriter(chunk: number, counter: CowCounter): boolean {
+    const { state } = this;
     const started = performance.now();
     if (!state.claimForCopy(chunk)) return this.finishRelease(chunk);
     const slot = state.takeSlot();
@@ -68,7 +78,8 @@ export class CopyOnWrite implements WriteGuard {
 
   /** Does what the saver has not come to after it wrote the chunk. False if there is nothing to be done. */
   private finishRelease(chunk: number): boolean {
-    if (!this.state.isSaved(chunk)) return false;
+    // When the epoch has ended nothing is protected any more, and the mechanism may be gone.
+    if (!this.state.armed || !this.state.isSaved(chunk)) return false;
     this.unprotect(chunk);
     this.state.release(chunk);
     return true;

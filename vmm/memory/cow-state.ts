@@ -31,6 +31,8 @@ const Word = {
   SAVER_BELL: 10,
   /** Counts those who need RAM to stay mapped as it is. */
   DISCARD_HOLDS: 11,
+  /** Counts those who are saving a chunk to write it. Outlives epochs. */
+  WRITERS: 12,
   COUNTERS: 16,
   SLOTS: 32,
 } as const;
@@ -167,7 +169,7 @@ export class CowState {
 
   /**
    * Ends the epoch, saved or given up: nothing is protected any more. Wakes everybody who waits. Buffers that are being
-   * filled must not go before isFilling() says no.
+   * used must not go before hasWriters says no.
    */
   disarm(chunkCount: number): void {
     const { words } = this;
@@ -266,12 +268,16 @@ export class CowState {
     Atomics.notify(this.words, Word.SLOTS + slot);
   }
 
-  /** Whether a writer is filling a buffer right now; after disarm() no other begins to. */
-  get isFilling(): boolean {
-    for (let slot = 0; slot < this.slotCount; slot++) {
-      if (Atomics.load(this.words, Word.SLOTS + slot) === SLOT_TAKEN) return true;
-    }
-    return false;
+  /** A writer is about to copy or unprotect, unless it finds the epoch ended: leaveWriter() is due in any case. */
+  enterWriter(): void {
+    Atomics.add(this.words, Word.WRITERS, 1);
+  }
+  leaveWriter(): void {
+    Atomics.sub(this.words, Word.WRITERS, 1);
+  }
+  /** Whether a writer may still touch buffers or protection; after disarm() no other begins to. */
+  get hasWriters(): boolean {
+    return Atomics.load(this.words, Word.WRITERS) !== 0;
   }
 
   /** For the saver: sleeps until a writer rings; `bell` is the value read before it last looked. */

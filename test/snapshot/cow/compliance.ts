@@ -199,6 +199,21 @@ export function mechanismCompliance(
     rig.mechanism.disarm();
   });
 
+  promise(
+    'a writer that comes when the epoch has ended finds nothing to do, whatever has become of its chunk',
+    async rig => {
+      rig.arm();
+      const { state } = rig.cow;
+      assert.ok(state.claimForSave(0) && state.finishSave(0), 'saved, and still protected');
+      assert.ok(state.claimForSave(1));
+      rig.mechanism.disarm();
+      await rig.mechanism.close();
+      for (const chunk of [0, 1, 2]) assert.not.ok(rig.cow.save(chunk, CowCounter.cow_faults));
+      assert.not.ok(state.hasWriters);
+      await rig.mechanism.prepare(HUGE_PAGE_SIZE);
+    },
+  );
+
   promise('a second arm() protects everything again', async rig => {
     for (let turn = 0; turn < 3; turn++) await saveIsAsArmed(rig);
   });
