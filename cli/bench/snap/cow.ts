@@ -43,7 +43,7 @@ export const cowTable = (all: Record<string, Record<string, Summary>>): BenchTab
     'COPY',
     'UNPROTECT',
     'ALL IN OUR CODE',
-    'EXIT, REFILL',
+    'ELSEWHERE',
     'OVER 1 MS',
     'LONGEST MS',
     'P99 MS',

@@ -137,6 +137,7 @@ function report(series: Series, options: SnapBenchOptions, withoutQemu: boolean)
       notes: [
         'saved: all is in the files; durable: on the disk too, which QEMU does not wait for',
         'lost work: writes missing until then, in milliseconds of the undisturbed rate',
+        ...(all[DD] === undefined ? [] : [`stall beside ${DD}: of a busy thread that is no guest`]),
         ...(withoutQemu ? [`${QEMU} is not installed: nothing to compare with`] : []),
       ],
     },
