@@ -11,10 +11,7 @@
 #define ANSWER_PORT 0xe8
 #define COM1 0x3f8
 
-  .section .note.Xen, "a", @note
-  .long 4, 4, 18 // XEN_ELFNOTE_PHYS32_ENTRY
-  .asciz "Xen"
-  .long start
+#include "pvh-note.h"
 
   .text
   .code32

@@ -29,10 +29,7 @@
 #define FRAME_BYTES 64
 #define HEADER_BYTES 12
 
-  .section .note.Xen, "a", @note
-  .long 4, 4, 18 // XEN_ELFNOTE_PHYS32_ENTRY
-  .asciz "Xen"
-  .long start
+#include "../../../cli/bench/native/pvh-note.h"
 
   .text
   .code32

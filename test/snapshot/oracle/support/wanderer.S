@@ -51,10 +51,7 @@
 #define PUSHES 400
 #define LAPS_PER_LINE 0x400
 
-  .section .note.Xen, "a", @note
-  .long 4, 4, 18 // XEN_ELFNOTE_PHYS32_ENTRY
-  .asciz "Xen"
-  .long start
+#include "../../../../cli/bench/native/pvh-note.h"
 
   .text
   .code32
