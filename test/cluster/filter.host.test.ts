@@ -48,7 +48,7 @@ networks: { lan: {} }
 const CONSOLE_MS = 450;
 const ENOUGH_MESSAGES = 20;
 const HELD_BACK_MS = 300;
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 300_000;
 
 /** Compiled, as its threads start ten times faster than from the sources; all from there, so that each exists once. */
 const compiled = async <Module>(path: string): Promise<Module> =>

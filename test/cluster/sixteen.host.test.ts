@@ -77,10 +77,10 @@ async function compiled() {
     import(join(modules, 'cluster.js')),
   ])) as [typeof import('../../cli/cluster/host-parts.ts'), typeof import('../../cli/cluster/cluster.ts')];
   return async (config: ResolvedCluster) => {
-    const parts = HostParts.open(AbortSignal.timeout(120_000));
+    const parts = HostParts.open(AbortSignal.timeout(600_000));
     const cluster = await RunningCluster.create(config, parts, { logDirectory: home.path });
     cluster.start();
-    await cluster.booted(120_000);
+    await cluster.booted(600_000);
     const held = processResources();
     await cluster.stop();
     await parts.close();

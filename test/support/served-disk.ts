@@ -28,7 +28,7 @@ export class ServedDisk {
 
   /** The next completion, whenever it comes. */
   async finish(): Promise<Completion & { head: number }> {
-    const end_ms = performance.now() + 60_000;
+    const end_ms = performance.now() + 300_000;
     for (let spins = 0; ; spins++) {
       const completion = this.driver.take();
       if (completion !== undefined) return completion;
