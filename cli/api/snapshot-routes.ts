@@ -28,7 +28,7 @@ export const snapshotRoutes = (
       filter: v.optional(v.picklist(['hold', 'drop', 'off']), 'hold'),
       compress: v.optional(v.picklist(compressions), 'none'),
       incremental: v.optional(v.boolean(), false),
-      timeout_s: v.optional(v.pipe(v.number(), v.minValue(1), v.maxValue(86_400)), 600),
+      timeout_s: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(86_400)), 600),
       /** Without, the stream ends at the last cut, and the snapshot is completed behind it. */
       wait: v.optional(v.boolean(), true),
     }),

@@ -16,6 +16,7 @@ export interface CreateOptions extends FormatOptions {
   readonly filter: string;
   readonly compress: string;
   readonly incremental?: boolean;
+  readonly timeout: number;
 }
 
 export async function createSnapshot(cluster: string | undefined, options: CreateOptions): Promise<void> {
@@ -23,8 +24,9 @@ export async function createSnapshot(cluster: string | undefined, options: Creat
   const signal = abortOnSignals();
   const { vms } = await client.get<ClusterStatus>('/v1/status');
   const rows = new SnapshotRows(vms.map(({ name }) => name));
-  const { name, wait, method, cow, filter, compress, incremental = false } = options;
-  const body = { ...(name === undefined ? {} : { name }), wait, method, cow, filter, compress, incremental };
+  const { name, wait, method, cow, filter, compress, incremental = false, timeout: timeout_s } = options;
+  const request = { wait, method, cow, filter, compress, incremental, timeout_s };
+  const body = name === undefined ? request : { name, ...request };
   let report: SnapshotReport | undefined;
   try {
     for await (const line of client.stream<SnapshotLine>({

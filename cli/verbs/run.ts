@@ -67,7 +67,8 @@ export const addRunOptions = (command: Command): Command =>
     .addOption(command.createOption('--report-fd <fd>').hideHelp())
     .addOption(command.createOption('--control-log <file>').hideHelp());
 
-function seconds(text: string): number {
+/** What an option in seconds says; up to a day. */
+export function seconds(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value <= 86_400)) throw new InvalidArgumentError('expected seconds, such as 30');
   return value;

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { formatOption } from '../ui/output.ts';
+import { seconds } from './run.ts';
 
 /** Each sub-verb loads what it needs when it runs. */
 export function define(command: Command): void {
@@ -37,6 +38,7 @@ export function define(command: Command): void {
         .choices(['none', 'zstd', 'lz4'])
         .default('none'),
     )
+    .option('--timeout <seconds>', 'give up when it is not complete by then', seconds, 600)
     .addOption(formatOption())
     .addHelpText(
       'after',
