@@ -3,7 +3,7 @@ import { HUGE_PAGE_SIZE, KIB } from '../../../vmm/memory/address.ts';
 import type { Contestant, Sample } from '../harness.ts';
 import type { BenchTable } from '../report.ts';
 import type { Summary } from '../statistics.ts';
-import { p99, show } from './cells.ts';
+import { column, medianOf, tableOf } from './columns.ts';
 import { type GuestOptions, TsvmmSubject } from './tsvmm-subject.ts';
 
 const MECHANISMS = ['mprotect', 'userfaultfd'] satisfies CowMechanismName[];
@@ -35,36 +35,22 @@ async function measure(options: GuestOptions, cow: CowMechanismName, chunkSize: 
   }
 }
 
-export const cowTable = (all: Record<string, Record<string, Summary>>): BenchTable => ({
-  title: 'Copy-on-write faults of a guest that rewrites all its memory: count, and the time of one in us',
-  headings: [
-    '',
-    'FAULTS',
-    'COPY',
-    'UNPROTECT',
-    'ALL IN OUR CODE',
-    'ELSEWHERE',
-    'OVER 1 MS',
-    'LONGEST MS',
-    'P99 MS',
-    'BUFFER WAITS',
-    'LOST WORK MS',
-    'SAVED MS',
-    'ARM MS',
-  ],
-  rows: Object.entries(all).map(([name, metrics]) => [
-    name,
-    show(metrics.cow_faults, 1, 0),
-    show(metrics.copy_us, 1, 0),
-    show(metrics.unprotect_us, 1, 0),
-    show(metrics.stall_us, 1, 0),
-    show(metrics.elsewhere_us, 1, 0),
-    show(metrics.stalls_long, 1, 0),
-    show(metrics.stall_us_max, 1000),
-    p99(metrics.stall_us_max, 1000),
-    show(metrics.buffer_waits, 1, 0),
-    show(metrics.lost_ms, 1, 0),
-    show(metrics.saved_ms, 1, 0),
-    show(metrics.arm_us, 1000),
-  ]),
-});
+export const cowTable = (all: Record<string, Record<string, Summary>>): BenchTable =>
+  tableOf(
+    'Copy-on-write faults of a guest that rewrites all its memory: count, and the time of one in us',
+    all,
+    [
+      column.faults,
+      medianOf('COPY', 'copy_us', 1, 0),
+      medianOf('UNPROTECT', 'unprotect_us', 1, 0),
+      medianOf('ALL IN OUR CODE', 'stall_us', 1, 0),
+      medianOf('ELSEWHERE', 'elsewhere_us', 1, 0),
+      medianOf('OVER 1 MS', 'stalls_long', 1, 0),
+      column.longestStall,
+      column.longestStallP99,
+      column.bufferWaits,
+      column.lostWork,
+      column.saved,
+      medianOf('ARM ms', 'arm_us', 1000),
+    ],
+  );

@@ -4,7 +4,7 @@ import { MIB } from '../../../vmm/memory/address.ts';
 import type { Contestant } from '../harness.ts';
 import type { BenchTable } from '../report.ts';
 import type { Summary } from '../statistics.ts';
-import { p99, show } from './cells.ts';
+import { column, tableOf } from './columns.ts';
 import { type GuestOptions, SETTLE_MS, type TsvmmSubject } from './tsvmm-subject.ts';
 import { SPARED_BYTES } from './workload.ts';
 
@@ -44,30 +44,19 @@ export const incrementalContestants = (subject: TsvmmSubject): Contestant[] =>
     },
   }));
 
-export const incrementalTable = (all: Record<string, Record<string, Summary>>): BenchTable => ({
-  title: `A guest that changes ${Math.round((PAGES_PER_SECOND * 4096) / MIB)} MiB of its memory a second`,
-  headings: [
-    '',
-    'DOWN ms',
-    'P99',
-    'SAVED ms',
-    'DURABLE ms',
-    'GAP ms',
-    'STALL MAX ms',
-    'FAULTS',
-    'BUFFER WAITS',
-    'MiB',
-  ],
-  rows: Object.entries(all).map(([name, metrics]) => [
-    name,
-    show(metrics.downtime_us, 1000),
-    p99(metrics.downtime_us, 1000),
-    show(metrics.saved_ms, 1, 0),
-    show(metrics.durable_ms, 1, 0),
-    show(metrics.guest_gap_us, 1000, 1),
-    show(metrics.stall_us_max, 1000),
-    show(metrics.cow_faults, 1, 0),
-    show(metrics.buffer_waits, 1, 0),
-    show(metrics.written_mib, 1, 0),
-  ]),
-});
+export const incrementalTable = (all: Record<string, Record<string, Summary>>): BenchTable =>
+  tableOf(
+    `A guest that changes ${Math.round((PAGES_PER_SECOND * 4096) / MIB)} MiB of its memory a second`,
+    all,
+    [
+      column.downtime,
+      column.downtimeP99,
+      column.saved,
+      column.durable,
+      column.gap,
+      column.longestStall,
+      column.faults,
+      column.bufferWaits,
+      column.written,
+    ],
+  );

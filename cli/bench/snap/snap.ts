@@ -9,7 +9,7 @@ import { QEMU } from '../boot/microvm.ts';
 import { type Contestant, interleave, type Series, summarizeAll } from '../harness.ts';
 import { type BenchTable, type Goal, printReport } from '../report.ts';
 import type { Summary } from '../statistics.ts';
-import { p99, show } from './cells.ts';
+import { column, medianOf, p99Of, tableOf } from './columns.ts';
 import { cowContestants, cowTable } from './cow.ts';
 import { ddWrites } from './dd.ts';
 import { incrementalContestants, incrementalTable, slowlyDirtyGuest } from './incremental.ts';
@@ -152,69 +152,43 @@ function tablesOf(part: SnapPart, all: Summaries): BenchTable[] {
   return [costTable(all), stepTable(all)];
 }
 
-function costTable(all: Summaries): BenchTable {
-  return {
-    title: 'A guest that rewrites all its memory at full rate',
-    headings: [
-      '',
-      'DOWN ms',
-      'P99',
-      'SAVED ms',
-      'DURABLE ms',
-      'LOST WORK ms',
-      'GAP ms',
-      'STALL MAX ms',
-      'P99',
-      'EAGER',
-      'FAULTS',
-      'FALLBACKS',
-      'MiB',
-    ],
-    rows: Object.entries(all).map(([name, metrics]) => [
-      name,
-      show(metrics.downtime_us, 1000),
-      p99(metrics.downtime_us, 1000),
-      show(metrics.saved_ms, 1, 0),
-      show(metrics.durable_ms, 1, 0),
-      show(metrics.lost_ms, 1, 0),
-      show(metrics.guest_gap_us, 1000, 1),
-      show(metrics.stall_us_max, 1000),
-      p99(metrics.stall_us_max, 1000),
-      show(metrics.pages_eager, 1, 0),
-      show(metrics.cow_faults, 1, 0),
-      show(metrics.fallbacks, 1, 0),
-      show(metrics.written_mib, 1, 0),
-    ]),
-  };
-}
+const costTable = (all: Summaries): BenchTable =>
+  tableOf('A guest that rewrites all its memory at full rate', all, [
+    column.downtime,
+    column.downtimeP99,
+    column.saved,
+    column.durable,
+    column.lostWork,
+    column.gap,
+    column.longestStall,
+    column.longestStallP99,
+    medianOf('EAGER', 'pages_eager', 1, 0),
+    column.faults,
+    medianOf('FALLBACKS', 'fallbacks', 1, 0),
+    column.written,
+  ]);
 
 function stepTable(all: Summaries): BenchTable {
   const steps = ['kick_us', 'state_us', 'devices_us', 'arm_us', 'eager_us', 'wake_us'] as const;
-  const ours = [HOTSNAP, USERFAULTFD].filter(name => all[name] !== undefined);
-  return {
-    title: 'Where the downtime goes, in ms (state is captured while devices are locked and memory is armed)',
-    headings: ['', ...steps.map(step => step.replace('_us', '').toUpperCase()), 'PREPARE BEFORE'],
-    rows: ours.map(name => [
-      name,
-      ...steps.map(step => show(all[name]?.[step], 1000)),
-      show(all[name]?.prepare_ms, 1, 1),
-    ]),
-  };
+  const ours = Object.entries(all).filter(([name]) => name === HOTSNAP || name === USERFAULTFD);
+  return tableOf(
+    'Where the downtime goes, in ms (state is captured while devices are locked and memory is armed)',
+    Object.fromEntries(ours),
+    [
+      ...steps.map(step => medianOf(step.replace('_us', '').toUpperCase(), step, 1000)),
+      medianOf('PREPARE BEFORE', 'prepare_ms', 1, 1),
+    ],
+  );
 }
 
 function restoreTable(all: Summaries): BenchTable {
-  const rows = Object.entries(all).filter(([, metrics]) => metrics.total_ms !== undefined);
-  return {
-    title: 'From nothing to the next line of the guest, in ms',
-    headings: ['', 'TOTAL', 'P99', 'UNTIL RELEASE', 'RELEASE TO LINE'],
-    rows: rows.map(([name, metrics]) => [
-      name,
-      show(metrics.total_ms, 1, 1),
-      p99(metrics.total_ms, 1, 1),
-      show(metrics.load_ms, 1, 1),
-      show(metrics.line_ms, 1, 1),
-    ]),
-  };
+  const restores = Object.entries(all).filter(([, metrics]) => metrics.total_ms !== undefined);
+  return tableOf('From nothing to the next line of the guest, in ms', Object.fromEntries(restores), [
+    medianOf('TOTAL', 'total_ms', 1, 1),
+    p99Of('total_ms', 1, 1),
+    medianOf('UNTIL RELEASE', 'load_ms', 1, 1),
+    medianOf('RELEASE TO LINE', 'line_ms', 1, 1),
+  ]);
 }
 
 function goals(all: Summaries, { memory_bytes }: SnapBenchOptions): Goal[] {
