@@ -5,7 +5,7 @@ import { DeviceHost } from '../../vmm/devices/device-host.ts';
 import type { BalloonPlug, ConsolePlug, DevicePlug } from '../../vmm/devices/plug.ts';
 import { Kvm } from '../../vmm/kvm/kvm.ts';
 import { Machine } from '../../vmm/machine.ts';
-import { VcpuHandle } from '../../vmm/vcpu/vcpu-handle.ts';
+import type { MachineSoftware } from '../../vmm/machine-parts.ts';
 import type { ImageGuest, ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
 import { runsDirectory } from '../home/layout.ts';
 import { explainTap } from './clone.ts';
@@ -13,37 +13,34 @@ import { openDisks, type SnapshotDisks } from './disks.ts';
 import { openNetworks, type SnapshotNetworks } from './networks.ts';
 import type { BootFiles, ClusterParts, MachineRecipe } from './parts.ts';
 import type { RestoreSource } from './restore-source.ts';
+import { ThreadsAhead } from './threads-ahead.ts';
 
-/**
- * The real parts: machines on /dev/kvm. Opening them starts what every cluster needs and what takes longest, so it
- * should happen before the cluster file is read.
- */
+/** The real parts: machines on /dev/kvm. */
 export class HostParts implements ClusterParts {
   /** By VM name. */
   readonly machines = new Map<string, Machine>();
   private readonly kvm: Kvm;
   private readonly devices = new DeviceHost();
-  /** Threads that no machine has taken yet. */
-  private readonly idleThreads: VcpuHandle[];
+  private readonly threads: ThreadsAhead;
   private readonly images = new Map<string, Promise<BootFiles>>();
   private readonly signal: AbortSignal;
-  /** The snapshot that the cluster goes on from, instead of booting. */
-  private readonly restore: RestoreSource | undefined;
+  /** The snapshot that the cluster goes on from, instead of booting; to be set before anything is created. */
+  restore: RestoreSource | undefined;
+  private restoredCount = 0;
   /** Told of a thread that has failed: guests wait for their devices for ever then. */
   onFailure: (error: Error) => void = () => {};
   networks: SnapshotNetworks | undefined;
   disks: SnapshotDisks | undefined;
 
-  /** Throws TSVMM_E_KVM_MISSING, TSVMM_E_KVM_PERMISSION, TSVMM_E_KVM_UNFIT. */
-  static open(signal: AbortSignal, restore?: RestoreSource): HostParts {
-    return new HostParts(Kvm.open(), signal, restore);
+  /** Takes `threads` over unless it throws: TSVMM_E_KVM_MISSING, TSVMM_E_KVM_PERMISSION, TSVMM_E_KVM_UNFIT. */
+  static open(signal: AbortSignal, threads?: ThreadsAhead): HostParts {
+    return new HostParts(Kvm.open(), signal, threads ?? new ThreadsAhead());
   }
 
-  private constructor(kvm: Kvm, signal: AbortSignal, restore: RestoreSource | undefined) {
+  private constructor(kvm: Kvm, signal: AbortSignal, threads: ThreadsAhead) {
     this.kvm = kvm;
     this.signal = signal;
-    this.restore = restore;
-    this.idleThreads = [new VcpuHandle()];
+    this.threads = threads;
   }
 
   async bootFiles({ guest }: ResolvedVm): Promise<BootFiles> {
@@ -62,8 +59,8 @@ export class HostParts implements ClusterParts {
 
   async createMachine(recipe: MachineRecipe): Promise<Machine> {
     const { bootFile, initrd, ...config } = recipe;
-    const threads = this.idleThreads.splice(0, recipe.vcpus);
-    const restored = this.restore?.software(recipe.name);
+    const threads = this.threads.takeVcpus(recipe.vcpus);
+    const restored = this.restoredSoftware(recipe.name);
     const machine = await Machine.create(this.kvm, {
       ...config,
       imagePath: bootFile,
@@ -111,9 +108,16 @@ export class HostParts implements ClusterParts {
 
   /** Gives back what the machines shared, and threads that none has taken. */
   async close(): Promise<void> {
-    await Promise.all(this.idleThreads.splice(0).map(thread => thread.end()));
+    await this.threads.close();
     await this.devices.stop();
     this.kvm.close();
+  }
+
+  /** Every VM's memory is loaded by a thread of its own, which starts while the machine is composed. */
+  private restoredSoftware(vm: string): MachineSoftware | undefined {
+    if (this.restore === undefined) return undefined;
+    if (this.restoredCount++ > 0) this.threads.restore.startAhead();
+    return this.restore.software(vm, this.threads.restore);
   }
 
   private async imageFiles({ image: name, packages }: ImageGuest): Promise<BootFiles> {

@@ -10,6 +10,7 @@ import { parseWith } from '../../snapshot/image/manifest.ts';
 import type { Ancestor } from '../../snapshot/image/parent.ts';
 import { SnapshotReader } from '../../snapshot/image/reader.ts';
 import { corrupt } from '../../snapshot/image/struct-codec.ts';
+import type { RestoreThreads } from '../../snapshot/restore/restore-threads.ts';
 import { type RestoreOptions, restoredSoftware } from '../../snapshot/restore/restored-software.ts';
 import type { MachineSoftware } from '../../vmm/machine-parts.ts';
 import type { ResolvedCluster } from '../config/resolved.ts';
@@ -95,8 +96,8 @@ export class RestoreSource {
     return cloneOf({ ...config, vms }, macs, this.request);
   }
 
-  software(vm: string): MachineSoftware {
-    return restoredSoftware(this.chain, vm, this.options);
+  software(vm: string, threads: RestoreThreads): MachineSoftware {
+    return restoredSoftware(this.chain, vm, { ...this.options, threads });
   }
 
   disk(vm: string, disk: string): DiskSource | undefined {

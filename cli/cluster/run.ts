@@ -1,7 +1,7 @@
 /**
  * The life of a cluster in this process, from the cluster file to the last thing given back. The order of the steps
- * is made for a short start: what takes long by itself (the first vCPU thread, in HostParts.open) begins before what
- * keeps this thread busy (reading the file), and what can wait (the control socket) comes when the guests run.
+ * is made for a short start: what takes long by itself (the first threads) begins before what keeps this thread busy
+ * (loading code, reading the file), and what can wait (the control socket) comes when the guests run.
  * The performance marks are for measuring these steps; TSVMM_TIMING=1 prints them.
  */
 import { renameSync } from 'node:fs';
@@ -69,12 +69,16 @@ async function start(
   teardown: Teardown,
 ): Promise<ShutdownCause | undefined> {
   performance.mark('open');
+  const { ThreadsAhead } = await import('./threads-ahead.ts');
+  const threads = new ThreadsAhead({ restoring: 'snapshot' in request.source });
+  teardown.add(() => threads.close());
   const { HostParts } = await import('./host-parts.ts');
-  const restore = await openSnapshot(request.source, error => shutdown.fail(error));
-  teardown.add(() => restore?.release());
-  const parts = HostParts.open(shutdown.signal, restore);
+  const parts = HostParts.open(shutdown.signal, threads);
   parts.onFailure = error => shutdown.fail(error);
   teardown.add(() => parts.close());
+  const restore = await openSnapshot(request.source, error => shutdown.fail(error));
+  teardown.add(() => restore?.release());
+  parts.restore = restore;
 
   performance.mark('read file');
   const { parseCluster, readClusterFile } = await import('../config/load.ts');

@@ -1,5 +1,4 @@
 import { deserializeError, type SerializedError } from '../../vmm/errors.ts';
-import { IoThread } from '../../vmm/io/io-thread.ts';
 import type { MachineParts } from '../../vmm/machine-parts.ts';
 import { CowState } from '../../vmm/memory/cow-state.ts';
 import {
@@ -9,21 +8,34 @@ import {
   userfaultfdFeatures,
 } from '../../vmm/memory/userfaultfd.ts';
 import { closeMemorySource, type MemorySource } from '../image/memory-source.ts';
-import type { RestoreMessage } from './restore-thread.ts';
+import { PagingState } from './paging-state.ts';
+import type { RestoreThread } from './restore-threads.ts';
 
-/** Brings a snapshot's memory into the RAM of one new machine, by a thread that ends with its work. */
+/** Brings a snapshot's memory into the RAM of one new machine, by a thread that ends with that work. */
 export class MemoryLoader {
   private readonly source: MemorySource;
   private readonly ram: MachineParts['ram'];
   private readonly cow: CowState;
   private readonly onDamage: (error: Error) => void;
-  private readonly thread = new IoThread<RestoreMessage, unknown>(import.meta.url, './restore-thread');
+  private readonly thread: RestoreThread;
+  /** While memory comes lazily, and afterwards. */
+  paging: PagingState | undefined;
   private userfault: RegisteredRam | undefined;
   private closing: Promise<void> | undefined;
+  private endBuilding: () => void = () => {};
+  private readonly whenBuilt = new Promise<void>(resolve => {
+    this.endBuilding = resolve;
+  });
 
-  /** Takes `source` over. `onDamage`: a lazy load has failed, while the VM ran already. */
-  constructor(source: MemorySource, { ram }: MachineParts, onDamage: (error: Error) => void) {
+  /** Takes `source` and `thread` over. `onDamage`: a lazy load has failed, while the VM ran already. */
+  constructor(
+    source: MemorySource,
+    thread: RestoreThread,
+    { ram }: Pick<MachineParts, 'ram'>,
+    onDamage: (error: Error) => void,
+  ) {
     this.source = source;
+    this.thread = thread;
     this.ram = ram;
     this.cow = new CowState(ram.cow);
     this.onDamage = onDamage;
@@ -44,10 +56,29 @@ export class MemoryLoader {
     }
     // What is given back would be missing again, which the kernel would ask us for.
     this.cow.holdDiscards();
-    const done = new SharedArrayBuffer(4);
     const { fd, canMove } = this.userfault;
-    await this.thread.request({ page: { source, target, userfaultFd: fd, canMove }, done });
-    void this.watch(done);
+    const paging = PagingState.allocate();
+    this.paging = paging;
+    await this.thread.request({
+      page: { source, target, userfaultFd: fd, canMove, state: paging.buffer },
+    });
+    void this.watch(paging);
+  }
+
+  /**
+   * The machine has its state, for which memory was looked at that may have come lazily. Throws
+   * TSVMM_E_SNAPSHOT_CORRUPT when that was damaged.
+   */
+  async built(): Promise<void> {
+    if (this.userfault !== undefined) await this.thread.request('built');
+    this.endBuilding();
+  }
+
+  /** The VM runs now: what it has not asked for by itself may come too. */
+  released(): void {
+    // A thread that has failed says so by itself, one that has ended has nothing left to load.
+    if (this.userfault !== undefined && this.closing === undefined)
+      this.thread.request('released').catch(() => {});
   }
 
   /** Before RAM goes, when no vCPU runs any more. Idempotent. */
@@ -57,18 +88,21 @@ export class MemoryLoader {
   }
 
   private async end(): Promise<void> {
+    this.endBuilding();
     await this.thread.stop();
     closeMemorySource(this.source);
     this.userfault?.close();
   }
 
   /** All is there: nothing of the snapshot is needed any more. If not, whoever waits for memory must go on waiting. */
-  private async watch(done: SharedArrayBuffer): Promise<void> {
-    const { value } = Atomics.waitAsync(new Int32Array(done), 0, 0);
-    if (typeof value !== 'string') await value;
+  private async watch(paging: PagingState): Promise<void> {
+    await paging.ended();
     if (this.closing !== undefined) return;
     const failure = await this.thread.request('failure').catch(() => undefined);
     if (failure !== undefined) {
+      // Whoever builds the machine hears of it from built().
+      await this.whenBuilt;
+      if (this.closing !== undefined) return;
       this.onDamage(deserializeError(failure as SerializedError));
       return;
     }

@@ -7,28 +7,37 @@ import { Pager, type PagerSetup } from './pager.ts';
 
 export type RestoreMessage =
   | { readonly load: MemorySource; readonly into: LoadTarget }
-  | { readonly page: PagerSetup; readonly done: SharedArrayBuffer }
+  | { readonly page: PagerSetup }
+  /** Of the VM whose pages are loaded: see Pager. */
+  | 'built'
+  | 'released'
+  /** Answers what went wrong, if anything has. */
   | 'failure';
 
 serveIoThread<RestoreMessage>(loop => {
   let failure: unknown;
-  return message => {
-    if (message === 'failure') return failure === undefined ? undefined : serializeError(failure);
-    if ('load' in message) return loadEagerly(message.load, message.into);
-    const done = new Int32Array(message.done);
-    let finished = false;
-    const pager = new Pager(message.page, loop, error => {
+  let pager: Pager | undefined;
+
+  function page(setup: PagerSetup): void {
+    const created = new Pager(setup, loop, error => {
       failure = error;
-      finished = true;
-      Atomics.store(done, 0, 1);
-      Atomics.notify(done, 0);
     });
-    loop.onBeforeSleep(() => {
-      if (finished) return -1;
-      if (pager.prefetch()) return 0;
-      if (!finished) pager.finish();
-      return -1;
-    });
-    return undefined;
+    pager = created;
+    loop.onBeforeSleep(() => created.prefetch());
+    loop.onClose(() => created.close());
+  }
+
+  return message => {
+    switch (message) {
+      case 'failure':
+        return failure === undefined ? undefined : serializeError(failure);
+      case 'built':
+        if (failure !== undefined) throw failure;
+        return pager?.built();
+      case 'released':
+        return pager?.released();
+    }
+    if ('load' in message) return loadEagerly(message.load, message.into);
+    return page(message.page);
   };
 });

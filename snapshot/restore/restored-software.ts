@@ -3,6 +3,8 @@ import { openMemorySource, type SnapshotChain } from '../image/chain.ts';
 import { renewMacs } from './identity.ts';
 import { loadVmState } from './load-state.ts';
 import { MemoryLoader } from './memory-loader.ts';
+import type { PagingState } from './paging-state.ts';
+import { RestoreThreads } from './restore-threads.ts';
 
 export interface RestoreOptions {
   /** Let the VM run before all of its memory is there. Falls back to eager where the kernel does not allow it. */
@@ -13,6 +15,13 @@ export interface RestoreOptions {
   readonly newMacs?: boolean;
   /** If given, the guest's clocks move on by what it answers, in nanoseconds, instead of continuing at the cut. */
   readonly elapsed_ns?: () => bigint;
+  /** Where threads may have been started ahead. */
+  readonly threads?: RestoreThreads;
+}
+
+export interface RestoredSoftware extends MachineSoftware {
+  /** Of memory that comes lazily, once it is installed. */
+  readonly paging: PagingState | undefined;
 }
 
 /** A VM of a snapshot, as a new machine takes it in. Throws TSVMM_E_SNAPSHOT_CORRUPT on install. */
@@ -20,25 +29,35 @@ export function restoredSoftware(
   chain: SnapshotChain,
   name: string,
   options: RestoreOptions,
-): MachineSoftware {
-  const { elapsed_ns = () => 0n } = options;
+): RestoredSoftware {
+  const { elapsed_ns = () => 0n, threads = new RestoreThreads() } = options;
   const [reader] = chain;
   let clock_ns = 0n;
+  let memory: MemoryLoader | undefined;
   return {
-    release: ({ vm }) => vm.setClock(clock_ns + elapsed_ns()),
+    get paging() {
+      return memory?.paging;
+    },
+    release: ({ vm }) => {
+      vm.setClock(clock_ns + elapsed_ns());
+      memory?.released();
+    },
     install: async parts => {
       const state = reader.state(reader.vm(name));
       clock_ns = state.clock.clock;
-      const memory = new MemoryLoader(openMemorySource(chain, name), parts, options.onDamage);
+      const source = openMemorySource(chain, name);
+      const loader = new MemoryLoader(source, threads.take(), parts, options.onDamage);
+      memory = loader;
       try {
-        await memory.load(options.lazy);
+        await loader.load(options.lazy);
         loadVmState(state, parts, { elapsed_ns: elapsed_ns() });
         if (options.newMacs) renewMacs(parts);
+        await loader.built();
       } catch (error) {
-        await memory.close();
+        await loader.close();
         throw error;
       }
-      return () => memory.close();
+      return () => loader.close();
     },
   };
 }

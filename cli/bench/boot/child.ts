@@ -6,7 +6,7 @@ import { parseBenchReport } from '../../cluster/bench-report.ts';
 /** Longer than any boot takes, and short enough to wait for. */
 const BOOT_LIMIT_MS = 60_000;
 
-/** A process that boots a bench guest and shows its console on stdout. */
+/** A process that runs a bench guest and shows its console on stdout. */
 export class BootingChild {
   readonly started_ms: number;
   stderr = '';
@@ -33,11 +33,17 @@ export class BootingChild {
   }
 
   /** Milliseconds from the start of the process to the guest's ready line. */
-  async ready(): Promise<number> {
+  ready(): Promise<number> {
+    return this.said('ready');
+  }
+
+  /** Milliseconds from the start of the process to the guest's first line of this kind. */
+  async said(event: string): Promise<number> {
     const said = new Promise<number>(resolve => {
       this.child.stdout.on('data', (text: string) => {
         this.stdout += text;
-        if (this.stdout.split('\n').some(isReady)) resolve(performance.now() - this.started_ms);
+        if (this.stdout.split('\n').some(line => eventOf(line) === event))
+          resolve(performance.now() - this.started_ms);
       });
     });
     let timer: NodeJS.Timeout | undefined;
@@ -45,7 +51,7 @@ export class BootingChild {
       const fail = (why: string) => reject(this.failure(why));
       timer = setTimeout(() => fail(`has not booted within ${BOOT_LIMIT_MS / 1000} s`), BOOT_LIMIT_MS);
       this.ended.then(
-        () => fail('ended before its guest had booted'),
+        () => fail('ended before its guest had said so'),
         () => fail('cannot be started'),
       );
     });
@@ -69,4 +75,4 @@ export class BootingChild {
 }
 
 /** `tsvmm run` puts the VM's name before the line. */
-const isReady = (line: string): boolean => parseBenchReport(line.slice(line.indexOf('{')))?.event === 'ready';
+const eventOf = (line: string): string | undefined => parseBenchReport(line.slice(line.indexOf('{')))?.event;

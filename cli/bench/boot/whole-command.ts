@@ -5,6 +5,7 @@ import { MIB } from '../../../vmm/memory/address.ts';
 import { residentMemory } from '../guests/resident.ts';
 import type { Contestant, Sample } from '../harness.ts';
 import { BootingChild } from './child.ts';
+import { timingMarks } from './timing-marks.ts';
 
 export const WHOLE_COMMAND = 'tsvmm run';
 /** Sample names of the steps, in their order. */
@@ -41,20 +42,14 @@ export class WholeCommand implements Contestant {
   }
 }
 
-/**
- * What TSVMM_TIMING printed: when each step began, in ms since the process was started, as Node.js tells. It is a little
- * less than what we measure from outside.
- */
+/** What Node.js tells of the steps is a little less than what we measure from outside. */
 function steps(stderr: string, ready_ms: number): Sample {
-  const marks = [...stderr.matchAll(/^ *([\d.]+) ms {2}(\S.*?)(?: +took .*)?$/gm)].map(([, at, name]) => ({
-    at: Number(at),
-    name: (name ?? '').trim(),
-  }));
-  const first = marks[0]?.at ?? 0;
-  const last = marks.at(-1)?.at ?? 0;
+  const marks = timingMarks(stderr);
+  const first = marks[0]?.at_ms ?? 0;
+  const last = marks.at(-1)?.at_ms ?? 0;
   const spans = marks
     .slice(0, -1)
-    .map(({ at, name }, i) => [`${STEP_PREFIX}${name}`, (marks[i + 1]?.at ?? at) - at]);
+    .map(({ at_ms, name }, i) => [`${STEP_PREFIX}${name}`, (marks[i + 1]?.at_ms ?? at_ms) - at_ms]);
   return {
     [`${STEP_PREFIX}Node.js and CLI`]: first,
     ...Object.fromEntries(spans),

@@ -2,7 +2,7 @@ import type { BenchTable } from '../report.ts';
 import type { Summary } from '../statistics.ts';
 import { p99, show } from './cells.ts';
 
-type Metrics = Record<string, Summary>;
+export type Metrics = Record<string, Summary>;
 
 /** What a table shows of each contestant. */
 export interface Column {

@@ -9,15 +9,16 @@ import { QEMU } from '../boot/microvm.ts';
 import { type Contestant, interleave, type Series, summarizeAll } from '../harness.ts';
 import { type BenchTable, type Goal, printReport } from '../report.ts';
 import type { Summary } from '../statistics.ts';
-import { column, medianOf, p99Of, tableOf } from './columns.ts';
+import { column, medianOf, tableOf } from './columns.ts';
 import { cowContestants, cowTable } from './cow.ts';
 import { ddWrites } from './dd.ts';
 import { incrementalContestants, incrementalTable, slowlyDirtyGuest } from './incremental.ts';
 import type { SnapPart } from './parts.ts';
 import { QemuSubject } from './qemu-subject.ts';
+import { restoreContestants, restoreGoals, restoreNotes, restoreTable } from './restore.ts';
 import { benchSizes } from './sizes.ts';
 import { type GuestOptions, TsvmmSubject } from './tsvmm-subject.ts';
-import { dirtyGuest, SPARED_BYTES } from './workload.ts';
+import { dirtyGuest, RESTORE_STAT_MS, restoredGuest, SPARED_BYTES } from './workload.ts';
 
 export interface SnapBenchOptions {
   readonly rounds: number;
@@ -33,6 +34,10 @@ const BACKGROUND = 'QEMU background-snapshot';
 const STOP_AND_SAVE = 'QEMU stop and save';
 
 const DD = 'dd';
+const SAVE_NOTES = [
+  'saved: all is in the files; durable: on the disk too, which QEMU does not wait for',
+  'lost work: writes missing until then, in milliseconds of the undisturbed rate',
+];
 const RATE_WINDOW_MS = 1000;
 
 export async function benchSnap({ rounds, memory_bytes, part, format }: SnapBenchOptions): Promise<void> {
@@ -48,7 +53,7 @@ export async function benchSnap({ rounds, memory_bytes, part, format }: SnapBenc
     return;
   }
   const isIncremental = part === 'incremental';
-  const options = (isIncremental ? slowlyDirtyGuest : dirtyGuest)(image, memory_bytes);
+  const options = guestOf(part)(image, memory_bytes);
   const ours = new TsvmmSubject(options);
   const qemu = isIncremental || findTool(QEMU) === undefined ? undefined : new QemuSubject(options);
   try {
@@ -63,6 +68,11 @@ export async function benchSnap({ rounds, memory_bytes, part, format }: SnapBenc
   }
 }
 
+function guestOf(part: SnapPart): (image: string, memory_bytes: number) => GuestOptions {
+  if (part === 'incremental') return slowlyDirtyGuest;
+  return part === 'restore' ? restoredGuest : dirtyGuest;
+}
+
 function contestantsFor(
   part: SnapPart,
   options: GuestOptions,
@@ -71,39 +81,39 @@ function contestantsFor(
 ): Contestant[] {
   if (part === 'cow') return cowContestants(options);
   if (part === 'incremental') return incrementalContestants(ours);
+  if (part === 'restore') return restoreContestants(ours, qemu, alone);
   return contestantsOf(part, ours, qemu);
 }
 
 /** One runs while the others stand still: two guests at full rate would take each other's processor. */
+const alone = (
+  name: string,
+  subject: TsvmmSubject | QemuSubject,
+  measure: Contestant['measure'],
+): Contestant => ({
+  name,
+  measure: async () => {
+    await subject.restart();
+    try {
+      return await measure();
+    } finally {
+      await subject.halt();
+    }
+  },
+});
+
 function contestantsOf(
   part: SnapBenchOptions['part'],
   ours: TsvmmSubject,
   qemu: QemuSubject | undefined,
 ): Contestant[] {
   const contestants: Contestant[] = [];
-  const alone = (name: string, subject: TsvmmSubject | QemuSubject, measure: Contestant['measure']) =>
-    contestants.push({
-      name,
-      measure: async () => {
-        await subject.restart();
-        try {
-          return await measure();
-        } finally {
-          await subject.halt();
-        }
-      },
-    });
+  const add = (...contestant: Parameters<typeof alone>) => contestants.push(alone(...contestant));
   const ourRate = () => ours.log.rate(RATE_WINDOW_MS);
-  alone(HOTSNAP, ours, () => ours.hotsnap('mprotect', ourRate()));
-  if (part === 'restore') {
-    alone('restore, lazy', ours, () => ours.restore(true));
-    alone('restore, eager', ours, () => ours.restore(false));
-    alone('snap verify', ours, () => ours.verify());
-  } else {
-    alone(USERFAULTFD, ours, () => ours.hotsnap('userfaultfd', ourRate()));
-  }
+  add(HOTSNAP, ours, () => ours.hotsnap('mprotect', ourRate()));
+  add(USERFAULTFD, ours, () => ours.hotsnap('userfaultfd', ourRate()));
   if (part === 'work') {
-    alone(STOP_COPY, ours, () => ours.stopCopy(ourRate()));
+    add(STOP_COPY, ours, () => ours.stopCopy(ourRate()));
     contestants.push({
       name: DD,
       measure: async () => ddWrites(ours.imageFolder, ours.memory_bytes - SPARED_BYTES),
@@ -111,13 +121,8 @@ function contestantsOf(
   }
   if (qemu === undefined) return contestants;
   const rate = () => qemu.log.rate(RATE_WINDOW_MS);
-  if (part === 'restore') {
-    alone(STOP_AND_SAVE, qemu, () => qemu.stopAndSave(rate()));
-    alone('QEMU -incoming', qemu, () => qemu.restore());
-    return contestants;
-  }
-  alone(BACKGROUND, qemu, () => qemu.backgroundSnapshot(rate()));
-  if (part === 'work') alone(STOP_AND_SAVE, qemu, () => qemu.stopAndSave(rate()));
+  add(BACKGROUND, qemu, () => qemu.backgroundSnapshot(rate()));
+  if (part === 'work') add(STOP_AND_SAVE, qemu, () => qemu.stopAndSave(rate()));
   return contestants;
 }
 
@@ -132,17 +137,21 @@ function report(series: Series, options: SnapBenchOptions, withoutQemu: boolean)
       bench: `bench snap (${options.part}, ${options.memory_bytes / MIB} MiB)`,
       rounds: options.rounds,
       results: all,
-      goals: options.part === 'downtime' || options.part === 'work' ? goals(all, options) : [],
+      goals: goalsOf(options, all),
       tables: tablesOf(options.part, all),
       notes: [
-        'saved: all is in the files; durable: on the disk too, which QEMU does not wait for',
-        'lost work: writes missing until then, in milliseconds of the undisturbed rate',
+        ...(options.part === 'restore' ? restoreNotes(RESTORE_STAT_MS) : SAVE_NOTES),
         ...(all[DD] === undefined ? [] : [`stall beside ${DD}: of a busy thread that is no guest`]),
         ...(withoutQemu ? [`${QEMU} is not installed: nothing to compare with`] : []),
       ],
     },
     options.format,
   );
+}
+
+function goalsOf(options: SnapBenchOptions, all: Summaries): Goal[] {
+  if (options.part === 'restore') return restoreGoals(all);
+  return options.part === 'downtime' || options.part === 'work' ? goals(all, options) : [];
 }
 
 function tablesOf(part: SnapPart, all: Summaries): BenchTable[] {
@@ -179,16 +188,6 @@ function stepTable(all: Summaries): BenchTable {
       medianOf('PREPARE BEFORE', 'prepare_ms', 1, 1),
     ],
   );
-}
-
-function restoreTable(all: Summaries): BenchTable {
-  const restores = Object.entries(all).filter(([, metrics]) => metrics.total_ms !== undefined);
-  return tableOf('From nothing to the next line of the guest, in ms', Object.fromEntries(restores), [
-    medianOf('TOTAL', 'total_ms', 1, 1),
-    p99Of('total_ms', 1, 1),
-    medianOf('UNTIL RELEASE', 'load_ms', 1, 1),
-    medianOf('RELEASE TO LINE', 'line_ms', 1, 1),
-  ]);
 }
 
 function goals(all: Summaries, { memory_bytes }: SnapBenchOptions): Goal[] {

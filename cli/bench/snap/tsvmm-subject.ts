@@ -13,16 +13,18 @@ import { closeMemorySource } from '../../../snapshot/image/memory-source.ts';
 import { SnapshotReader } from '../../../snapshot/image/reader.ts';
 import { verifySnapshot } from '../../../snapshot/image/verify.ts';
 import { SnapshotWriter } from '../../../snapshot/image/writer.ts';
-import { restoredSoftware } from '../../../snapshot/restore/restored-software.ts';
+import { RestoreThreads } from '../../../snapshot/restore/restore-threads.ts';
+import { type RestoredSoftware, restoredSoftware } from '../../../snapshot/restore/restored-software.ts';
 import type { SaveResult } from '../../../snapshot/saver/saver.ts';
 import type { SaverMessage } from '../../../snapshot/saver/saver-thread.ts';
 import type { TransientReport } from '../../../snapshot/transient/transient.ts';
 import { type VmSnapshotOptions, VmSnapshotter } from '../../../snapshot/vm-snapshotter.ts';
+import { DeviceHost } from '../../../vmm/devices/device-host.ts';
 import { IoThread } from '../../../vmm/io/io-thread.ts';
 import { Kvm } from '../../../vmm/kvm/kvm.ts';
 import { Machine } from '../../../vmm/machine.ts';
 import type { MachineSoftware } from '../../../vmm/machine-parts.ts';
-import { HUGE_PAGE_SIZE } from '../../../vmm/memory/address.ts';
+import { HUGE_PAGE_SIZE, MIB } from '../../../vmm/memory/address.ts';
 import type { CowState } from '../../../vmm/memory/cow-state.ts';
 import { VcpuHandle } from '../../../vmm/vcpu/vcpu-handle.ts';
 import type { Sample } from '../harness.ts';
@@ -33,10 +35,14 @@ export interface GuestOptions {
   readonly memory_bytes: number;
   /** Share of the memory that the guest rewrites over and over. */
   readonly cmdline: string;
+  /** Snapshots can be restored by the command too: the VM has what every VM of a cluster has. */
+  readonly asInCluster?: boolean;
   /** Where images go; on the file system that is to be measured. */
   readonly folder?: string;
 }
 
+/** What the snapshots call it. */
+const VM_NAME = 'bench';
 /** Longer than the window over which a rate is taken. */
 export const SETTLE_MS = 1500;
 const SAVER_URL = new URL('../../../snapshot/vm-snapshotter.ts', import.meta.url).href;
@@ -49,6 +55,7 @@ export class TsvmmSubject {
   private readonly folder: string;
   private readonly saver: IoThread<SaverMessage, SaveResult>;
   private readonly pools = new CopyPools();
+  private readonly devices = new DeviceHost();
   private machine: Machine | undefined;
   private count = 0;
 
@@ -148,25 +155,36 @@ export class TsvmmSubject {
     }
   }
 
-  /** Time until a VM restored from the last snapshot prints its next line, from nothing. */
-  async restore(lazy: boolean): Promise<Sample> {
-    const chain = readChain(new SnapshotReader(this.path(this.count)));
+  /** The folder of the last snapshot. */
+  get lastSnapshot(): string {
+    return this.path(this.count);
+  }
+
+  /**
+   * Time until a VM restored from the last snapshot prints its next line, from the request in a process that runs; with
+   * `threadsAhead` its threads run before it.
+   */
+  async restore({ lazy, threadsAhead }: { lazy: boolean; threadsAhead: boolean }): Promise<Sample> {
     const log = new DirtyLog();
-    const thread = new VcpuHandle();
-    await thread.started();
+    const threads = new RestoreThreads();
+    const vcpuThread = threadsAhead ? new VcpuHandle() : undefined;
+    if (threadsAhead) threads.startAhead();
+    await vcpuThread?.started();
+    await threads.startedAhead();
     const started = performance.now();
-    const software = restoredSoftware(chain, 'bench', {
-      lazy,
-      onDamage: error => console.error(error),
-    });
-    const machine = await this.create(software, [thread]);
+    if (!threadsAhead) threads.startAhead();
+    const chain = readChain(new SnapshotReader(this.lastSnapshot));
+    const onDamage = (error: Error) => console.error(error);
+    const software = restoredSoftware(chain, VM_NAME, { lazy, onDamage, threads });
+    const machine = await this.create(software, vcpuThread === undefined ? [] : [vcpuThread]);
     try {
       machine.on('console', bytes => log.push(bytes));
       machine.start();
       const released = performance.now();
       await log.next();
       const heard = performance.now();
-      return { load_ms: released - started, line_ms: heard - released, total_ms: heard - started };
+      const times = { load_ms: released - started, line_ms: heard - released, total_ms: heard - started };
+      return { ...times, ...(await pagedIn(software, started)) };
     } finally {
       await machine.stop();
     }
@@ -174,6 +192,7 @@ export class TsvmmSubject {
 
   async close(): Promise<void> {
     await this.machine?.stop();
+    await this.devices.stop();
     await this.saver.stop();
     this.pools.close();
     this.kvm.close();
@@ -248,12 +267,21 @@ export class TsvmmSubject {
       method: 'hotsnap',
       cow: 'mprotect',
       filter: 'off',
-      configuration: null,
+      configuration: this.clusterFile,
       vms: [{ ...vm, ports: [], disks: [] }],
       channel: writer.writeFile('channel.bin', encodeChannel({ epoch: this.count, frames: [] })),
       timeline: writer.writeFile('timeline.json', new Uint8Array(0)),
       report: null,
     });
+  }
+
+  /** By which the command knows what it restores. */
+  private get clusterFile(): { readonly file: string; readonly text: string } | null {
+    const { asInCluster, memory_bytes, cmdline } = this.options;
+    if (!asInCluster) return null;
+    const args = cmdline.split(' ').join(', ');
+    const text = `name: bench\nvms:\n  ${VM_NAME}: { image: bench, memory: ${memory_bytes / MIB}MiB, args: [${args}] }\n`;
+    return { file: 'bench.yaml', text };
   }
 
   private path(number: number): string {
@@ -262,12 +290,12 @@ export class TsvmmSubject {
 
   private create(restored?: MachineSoftware, threads: readonly VcpuHandle[] = []): Promise<Machine> {
     return Machine.create(this.kvm, {
-      name: 'bench',
+      name: VM_NAME,
       imagePath: this.options.image,
       cmdline: this.options.cmdline,
       memory_bytes: this.options.memory_bytes,
       vcpus: 1,
-      devices: [],
+      devices: this.options.asInCluster ? [this.devices.createRng()] : [],
       threads,
       ...(restored === undefined ? {} : { restored }),
     });
@@ -283,6 +311,19 @@ const stepsOf = ({
   eager_us,
   wake_us,
 }: TransientReport): Sample => ({ downtime_us, kick_us, state_us, devices_us, arm_us, eager_us, wake_us });
+
+/** What came lazily until now, and how long until all is there. */
+async function pagedIn({ paging }: RestoredSoftware, started_ms: number): Promise<Sample> {
+  if (paging === undefined) return {};
+  const { faults, fault_us, prefetched } = paging.counters;
+  await paging.ended();
+  return {
+    page_ins: faults,
+    page_in_ms: fault_us / Math.max(1, faults) / 1000,
+    chunks_ahead: prefetched,
+    all_there_ms: performance.now() - started_ms,
+  };
+}
 
 /** What a writer spends on a chunk, on the average. */
 function perChunk(counters: CowState['counters']): Sample {

@@ -1,0 +1,125 @@
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { readChain } from '../../../snapshot/image/chain.ts';
+import { SnapshotReader } from '../../../snapshot/image/reader.ts';
+import type { PagingState } from '../../../snapshot/restore/paging-state.ts';
+import { RestoreThreads } from '../../../snapshot/restore/restore-threads.ts';
+import { type RestoredSoftware, restoredSoftware } from '../../../snapshot/restore/restored-software.ts';
+import { TsvmmError } from '../../../vmm/errors.ts';
+import { HUGE_PAGE_SIZE, MIB } from '../../../vmm/memory/address.ts';
+import { lacksKvm } from '../../support/bench-image.ts';
+import { Guest, withGuest } from '../../support/guest.ts';
+import { processResources } from '../../support/process-resources.ts';
+import { SnapshotRig } from '../../support/snapshots.ts';
+import { testUnless } from '../../support.ts';
+
+const MEMORY_BYTES = 128 * MIB;
+const CHUNKS = MEMORY_BYTES / HUGE_PAGE_SIZE;
+const cmdline = `dirty size=${96 * MIB} stat=20`;
+
+const test = suite('memory that comes lazily');
+const rig = new SnapshotRig();
+let folder = '';
+test.before(async () => {
+  if (lacksKvm() !== undefined) return;
+  await withGuest({ cmdline, memory_bytes: MEMORY_BYTES }, async guest => {
+    await guest.until('stat', 2);
+    folder = (await rig.take(guest.machine)).folder;
+  });
+});
+test.after(() => rig.stop());
+
+function software(threads?: RestoreThreads): RestoredSoftware {
+  return restoredSoftware(readChain(new SnapshotReader(folder)), 'vm', {
+    lazy: true,
+    onDamage: error => assert.unreachable(error.message),
+    ...(threads === undefined ? {} : { threads }),
+  });
+}
+
+const create = (restored = software()): Promise<Guest> =>
+  Guest.create({ cmdline, memory_bytes: MEMORY_BYTES, restored });
+
+testUnless(
+  lacksKvm(),
+  test,
+  'is not all read before the guest runs, and then is, without being asked for',
+  async () => {
+    const restored = software();
+    const guest = await create(restored);
+    const paging = restored.paging as PagingState;
+    try {
+      await setTimeout(300);
+      const { prefetched } = paging.counters;
+      assert.ok(prefetched <= CHUNKS / 2, `${prefetched} of ${CHUNKS} chunks are there`);
+      assert.not(paging.isEnded);
+      guest.machine.start();
+      await guest.until('stat', 1);
+      await guest.machine.pause();
+      await paging.ended();
+      guest.machine.resume();
+      // Every page is compared with what was written last before it is written again.
+      await guest.until('stat', 5);
+      assert.is(
+        guest.events.find(({ event }) => event === 'fatal'),
+        undefined,
+      );
+    } finally {
+      await guest.stop();
+    }
+  },
+);
+
+testUnless(lacksKvm(), test, 'leaves nothing behind when the machine ends before all is there', async () => {
+  await (await create()).stop();
+  const before = processResources();
+  for (const started of [false, true]) {
+    const guest = await create();
+    if (started) guest.machine.start();
+    await guest.stop();
+  }
+  assert.equal(processResources(), before);
+});
+
+testUnless(lacksKvm(), test, 'is loaded by a thread that was started ahead, if there is one', async () => {
+  const threads = new RestoreThreads();
+  threads.startAhead();
+  threads.startAhead();
+  const guest = await create(software(threads));
+  guest.machine.start();
+  await guest.until('stat');
+  await guest.stop();
+  const before = processResources().threads;
+  await threads.close();
+  assert.ok(processResources().threads < before);
+});
+
+testUnless(
+  lacksKvm(),
+  test,
+  'and is damaged is refused while the machine is built, not waited for',
+  async () => {
+    const reader = new SnapshotReader(folder);
+    const path = join(folder, reader.vm('vm').memory.path);
+    const content = readFileSync(path);
+    const file = openSync(path, 'r+');
+    try {
+      for (let at = 0; at < content.length; at += HUGE_PAGE_SIZE)
+        writeSync(file, Uint8Array.of((content[at] as number) ^ 1), 0, 1, at);
+      const before = processResources().descriptors;
+      const error = await create().then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      assert.ok(error instanceof TsvmmError && error.code === 'TSVMM_E_SNAPSHOT_CORRUPT', String(error));
+      assert.equal(processResources().descriptors, before);
+    } finally {
+      closeSync(file);
+    }
+  },
+);
+
+test.run();
