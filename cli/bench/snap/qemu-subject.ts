@@ -103,7 +103,7 @@ export class QemuSubject {
       await qmp.command('cont');
       const reader = new SerialTail(serial);
       while (!heard) {
-        if (child.exitCode !== null) throw new Error('QEMU has ended');
+        if (child.exitCode !== null || child.signalCode !== null) throw new Error('QEMU has ended');
         reader.read(log);
         await setTimeout(1);
       }
