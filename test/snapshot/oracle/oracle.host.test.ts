@@ -9,6 +9,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { MachineExit } from '../../../vmm/machine.ts';
 import { lacksKvm } from '../../support/bench-image.ts';
 import { Guest } from '../../support/guest.ts';
 import { Random } from '../../support/random.ts';
@@ -27,6 +28,8 @@ const cases = allCases();
 const totals = new Map<string, number>();
 const add = (name: string, by: number) => totals.set(name, (totals.get(name) ?? 0) + by);
 
+const describe = (exit: MachineExit): string => (exit.kind === 'error' ? `${exit.error}` : exit.kind);
+
 async function takeAndCompare(guest: Guest, random: Random): Promise<void> {
   const { machine } = guest;
   const options = random.pick(snapshotChoices);
@@ -41,7 +44,11 @@ async function takeAndCompare(guest: Guest, random: Random): Promise<void> {
       if (name !== 'stall_us_max') add(name, value);
     rig.discard(snapshot);
   } catch (error) {
-    throw new Error(`${JSON.stringify(options)}: ${(error as Error).message}`, { cause: error });
+    const message = `${JSON.stringify(options)}: ${(error as Error).message}`;
+    // Which may be because the guest has ended; the reason is on its way then.
+    const exit = await Promise.race([guest.exited, setTimeout(1000)]);
+    const end = exit === undefined ? '' : `; the guest has ended: ${describe(exit)}`;
+    throw new Error(`${message}${end}`, { cause: error });
   } finally {
     copy.free();
   }

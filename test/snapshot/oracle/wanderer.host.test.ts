@@ -50,7 +50,7 @@ async function wanderOn(guest: Guest): Promise<void> {
   const before = lines(guest);
   for (;;) {
     const said = guest.events.find(({ event }) => event === 'fatal');
-    assert.is(said, undefined, `the guest says ${JSON.stringify(said)}`);
+    assert.is(said, undefined, `after ${lines(guest).length} lines the guest says ${JSON.stringify(said)}`);
     const more = lines(guest).slice(before.length);
     if (more.length > 1 && Number(more.at(-1)?.ticks) > Number(more[0]?.ticks)) return;
     const exit = await Promise.race([guest.exited, setTimeout(5)]);

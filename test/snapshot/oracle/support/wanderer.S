@@ -23,6 +23,9 @@
 #define TSS 0x30
 #define TSS_BYTES 104
 #define IO_MAP_BYTES 8192
+// Ports are for everybody: by IOPL 3, and by the map, since a KVM in software does not go by IOPL, and QEMU's emulated
+// AMD processor not by the map once KVM has loaded the task register.
+#define USER_FLAGS 0x3002
 
 #define PAGE_TABLE 0x027 // present, writable, user, accessed
 #define PAGE_RAM 0x067 // dirty, too
@@ -90,7 +93,7 @@ start_64:
   // The gates at CPL0, in which every instruction may take long: the rest is set up at CPL3.
   pushq $USER_DATA
   pushq $0
-  pushq $2
+  pushq $USER_FLAGS
   pushq $USER_CODE
   pushq $set_up
   iretq
@@ -111,7 +114,9 @@ set_up:
   xorl %ebx, %ebx
 1:
   movl %ebx, %edi
-  movl $exception, %esi
+  movl %ebx, %esi
+  shll $4, %esi
+  addl $exceptions, %esi
   movl $2f, %ecx
   jmp set_gate
 2:
@@ -154,7 +159,7 @@ general_protection:
   movl $0xb, LAPIC_TIMER_DIVIDE(%rbx)
   movl $TIMER_PERIODIC | TIMER_VECTOR, LAPIC_TIMER(%rbx)
   movl $TICK_NS, LAPIC_TIMER_COUNT(%rbx)
-  movq $exception, %rax
+  movq $exceptions + 13 * 16, %rax
   movw %ax, idt + 13 * 16
   shrl $16, %eax
   movw %ax, idt + 13 * 16 + 6
@@ -276,11 +281,42 @@ lost:
   movb %r14b, fatal_reason
   movl $2f, %r8d
   jmp print
-exception:
-  movb $'x', %r14b
-  jmp lost
 2:
   jmp 2b
+
+  .balign 16
+exceptions:
+  .set vector, 0
+  .rept 32
+  .balign 16
+  pushq $vector
+  jmp exception
+  .set vector, vector + 1
+  .endr
+// What is above the vector is told as it is: with an error code or without, rip is among it.
+exception:
+  popq %rax
+  movl $vector_digits, %edi
+  movl $1f, %r8d
+  jmp hex
+1:
+  popq %rax
+  movl $frame_digits, %edi
+  movl $2f, %r8d
+  jmp hex
+2:
+  popq %rax
+  movl $frame_more_digits, %edi
+  movl $3f, %r8d
+  jmp hex
+3:
+  movq %cr2, %rax
+  movl $address_digits, %edi
+  movl $4f, %r8d
+  jmp hex
+4:
+  movb $'x', %r14b
+  jmp lost
 
 // Uses rax, rcx, rdx, rdi, r8, r9.
 say:
@@ -332,7 +368,11 @@ stat_text: .ascii "{\"event\":\"stat\",\"laps\":\"0x"
 laps_digits: .ascii "0000000000000000\",\"ticks\":\"0x"
 ticks_digits: .asciz "0000000000000000\"}\n"
 fatal_text: .ascii "{\"event\":\"fatal\",\"why\":\""
-fatal_reason: .asciz "?\"}\n"
+fatal_reason: .ascii "?\",\"vector\":\"0x"
+vector_digits: .ascii "0000000000000000\",\"frame\":[\"0x"
+frame_digits: .ascii "0000000000000000\",\"0x"
+frame_more_digits: .ascii "0000000000000000\"],\"cr2\":\"0x"
+address_digits: .asciz "0000000000000000\"}\n"
   .balign 8
 place: .quad 0
 ticks: .quad 0
@@ -377,5 +417,5 @@ directories: // identity for 4 GiB
   .endr
 windows: .fill 512, 8, 0
 idt: .fill 512, 8, 0
-tss: .fill TSS_BYTES + IO_MAP_BYTES, 1, 0 // every port for everybody
+tss: .fill TSS_BYTES + IO_MAP_BYTES, 1, 0
   .byte 0xff
