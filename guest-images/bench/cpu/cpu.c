@@ -16,7 +16,7 @@ extern u8 task_states[CPU_COUNT_MAX][TSS_STRIDE];
 extern u8 kernel_stacks[CPU_COUNT_MAX][KERNEL_STACK_BYTES];
 extern u64 gdt[];
 
-#define SECONDARY_START_LIMIT_NS 5000000000ull
+#define SECONDARY_START_LIMIT_NS 60000000000ull
 
 static void prepare_task_state(u32 index) {
   u8 *state = task_states[index];
