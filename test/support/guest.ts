@@ -45,7 +45,13 @@ export class Guest {
   static async boot(config: Partial<MachineConfig> = {}): Promise<Guest> {
     const guest = await Guest.create(config);
     guest.machine.start();
-    await guest.until('ready');
+    try {
+      await guest.until('ready');
+    } catch (error) {
+      // Its threads would keep the process alive.
+      await guest.stop();
+      throw error;
+    }
     return guest;
   }
 
