@@ -73,6 +73,12 @@ export class Pager {
     this.released_ms ??= performance.now();
   }
 
+  /** Nobody needs the rest any more, and nobody waits for it. */
+  abandon(): void {
+    if (!this.ended) this.loop.remove(this.setup.userfaultFd);
+    this.close();
+  }
+
   /** Gives back its buffers, if the work ends before its end. */
   close(): void {
     if (this.ended) return;

@@ -1,9 +1,10 @@
-/** The thread that loads the memory of one restored VM: all of it at once, or as the VM asks for it. */
+/** A thread that loads the memory of restored VMs: all of it at once, or as each of them asks for it. */
 import { serializeError } from '../../vmm/errors.ts';
 import { serveIoThread } from '../../vmm/io/io-thread.ts';
 import type { MemorySource } from '../image/memory-source.ts';
 import { type LoadTarget, loadEagerly } from './eager.ts';
 import { Pager, type PagerSetup } from './pager.ts';
+import { Rotation } from './rotation.ts';
 
 export type RestoreMessage =
   | { readonly load: MemorySource; readonly into: LoadTarget }
@@ -12,32 +13,60 @@ export type RestoreMessage =
   | 'built'
   | 'released'
   /** Answers what went wrong, if anything has. */
-  | 'failure';
+  | 'failure'
+  /** Nothing more is to be loaded for the VM. */
+  | 'end';
 
-serveIoThread<RestoreMessage>(loop => {
-  let failure: unknown;
-  let pager: Pager | undefined;
+export interface RestoreRequest {
+  readonly vm: number;
+  readonly message: RestoreMessage;
+}
 
-  function page(setup: PagerSetup): void {
-    const created = new Pager(setup, loop, error => {
-      failure = error;
+interface Job {
+  readonly pager: Pager;
+  failure: unknown;
+}
+
+serveIoThread<RestoreRequest>(loop => {
+  /** By VM, those whose memory is loaded lazily. */
+  const jobs = new Map<number, Job>();
+  const rotation = new Rotation();
+  loop.onBeforeSleep(() => rotation.prefetch());
+  loop.onClose(() => {
+    for (const { pager } of jobs.values()) pager.close();
+  });
+
+  function page(vm: number, setup: PagerSetup): void {
+    const pager = new Pager(setup, loop, error => {
+      job.failure = error;
+      rotation.remove(pager);
     });
-    pager = created;
-    loop.onBeforeSleep(() => created.prefetch());
-    loop.onClose(() => created.close());
+    const job: Job = { pager, failure: undefined };
+    jobs.set(vm, job);
+    rotation.add(pager);
   }
 
-  return message => {
+  function end(vm: number, { pager }: Job): void {
+    rotation.remove(pager);
+    pager.abandon();
+    jobs.delete(vm);
+  }
+
+  return ({ vm, message }) => {
+    const job = jobs.get(vm);
     switch (message) {
       case 'failure':
-        return failure === undefined ? undefined : serializeError(failure);
+        return job?.failure === undefined ? undefined : serializeError(job.failure);
       case 'built':
-        if (failure !== undefined) throw failure;
-        return pager?.built();
+        if (job?.failure !== undefined) throw job.failure;
+        return job?.pager.built();
       case 'released':
-        return pager?.released();
+        return job?.pager.released();
+      case 'end':
+        if (job !== undefined) end(vm, job);
+        return undefined;
     }
     if ('load' in message) return loadEagerly(message.load, message.into);
-    return page(message.page);
+    return page(vm, message.page);
   };
 });
