@@ -44,9 +44,9 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
     this.port.postMessage({ ...setup, vcpu: vcpu.descriptor } satisfies VcpuSetup);
   }
 
-  /** Resolves once the thread has loaded its code. */
+  /** Resolves once the thread has loaded its code, or has failed to. */
   async started(): Promise<void> {
-    await this.control.stateOtherThan(VcpuState.STARTING);
+    await Promise.race([this.control.stateOtherThan(VcpuState.STARTING), this.exited]);
   }
 
   run(): void {
