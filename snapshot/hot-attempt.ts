@@ -23,8 +23,11 @@ export class HotAttempt implements VmAttempt {
     return this.inner.cutTogether(this.pauses, cross);
   }
 
-  async save(): ReturnType<VmAttempt['save']> {
+  async settle(): Promise<void> {
     await setTimeout(SETTLE_MS);
+  }
+
+  save(): ReturnType<VmAttempt['save']> {
     return this.inner.save();
   }
 

@@ -100,6 +100,9 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
 
   async save(epoch: number, onProgress: (progress: SaveProgress) => void): Promise<SaveReport> {
     const { snapshotter, image, frozen } = this.attemptOf(epoch);
+    await snapshotter.settle?.();
+    if (this.attempt?.epoch !== epoch)
+      throw new TsvmmError('TSVMM_E_INTERRUPTED', 'the snapshot was given up');
     const ticking = new AbortController();
     void this.reportProgress(onProgress, ticking.signal);
     try {

@@ -5,6 +5,8 @@ import type { ManifestVm } from './image/manifest.ts';
 export interface VmAttempt {
   /** The cut; calls `cross` within the pause, as snapshot/cluster/interfaces.ts says. */
   cut(cross: () => void): Omit<CutReport, 'crossed_us'> | Promise<Omit<CutReport, 'crossed_us'>>;
+  /** After the cut: resolves when the guest needs the processors less than at once. Nothing that takes time comes before. */
+  settle?(): Promise<void>;
   /** Settles when RAM and state are on the disk. */
   save(): Promise<{
     readonly manifest: Omit<ManifestVm, 'disks' | 'ports'>;

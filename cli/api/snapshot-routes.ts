@@ -10,6 +10,9 @@ const snapshotName = v.pipe(
   v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'expected letters, digits, ".", "_" and "-"'),
 );
 
+/** Progress is told so much later, for people to see: right after the cuts the processors are the guests'. */
+const PROGRESS_DELAY_MS = 25;
+
 /** What a client of a snapshot gets, one line each: progress, then the report. */
 export type SnapshotLine = { readonly progress: SnapshotProgress } | { readonly report: unknown };
 
@@ -38,10 +41,18 @@ export const snapshotRoutes = (
       const cut = new Promise<void>(resolve => {
         allCut = resolve;
       });
+      const waiting: SnapshotLine[] = [];
+      let timer: NodeJS.Timeout | undefined;
+      const tell = () => {
+        clearTimeout(timer);
+        timer = undefined;
+        for (const line of waiting.splice(0)) if (!stream.signal.aborted) stream.write(line);
+      };
       const taken = (await snapshots()).take(
         request,
         progress => {
-          if (!stream.signal.aborted) stream.write({ progress } satisfies SnapshotLine);
+          waiting.push({ progress });
+          timer ??= setTimeout(tell, PROGRESS_DELAY_MS);
           if (progress.kind === 'cut') uncut.delete(progress.vm);
           if (uncut.size === 0) allCut();
         },
@@ -49,9 +60,11 @@ export const snapshotRoutes = (
       );
       try {
         const report = await (wait ? taken : Promise.race([taken, cut]));
+        tell();
         if (report !== undefined) stream.write({ report } satisfies SnapshotLine);
         else taken.catch(error => process.stderr.write(`${JSON.stringify(serializeError(error))}\n`));
       } catch (error) {
+        tell();
         stream.write({ error: serializeError(error) });
       }
     },

@@ -10,7 +10,7 @@ import type { CowMechanismName } from '../cow/mechanism.ts';
 import { JointPause } from '../transient/joint-pause.ts';
 import type { Compression } from './compression-names.ts';
 import { encodeJson } from './durable.ts';
-import { type FileReference, FORMAT, FORMAT_VERSION, type ManifestVm } from './manifest.ts';
+import { FORMAT, FORMAT_VERSION, type ManifestVm } from './manifest.ts';
 import type { ParentSnapshot } from './parent.ts';
 import { snapshotReport } from './report.ts';
 import { SnapshotWriter } from './writer.ts';
@@ -44,7 +44,7 @@ export class SnapshotFolder implements SnapshotImage {
   /** What it builds on; whoever opened it closes it. */
   readonly parent: ParentSnapshot | undefined;
   private readonly vms: ManifestVm[] = [];
-  private channel: FileReference | undefined;
+  private channel: ChannelState | undefined;
 
   constructor(
     store: StoreOptions,
@@ -65,8 +65,9 @@ export class SnapshotFolder implements SnapshotImage {
     this.vms.push(vm);
   }
 
+  /** Written with the rest at the end: right after the cuts the guests need the processors. */
   async writeChannel(channel: ChannelState): Promise<void> {
-    this.channel = this.writer.writeFile('channel.bin', encodeChannel(channel));
+    this.channel = channel;
   }
 
   async publish(timeline: SnapshotTimeline): Promise<void> {
@@ -86,7 +87,7 @@ export class SnapshotFolder implements SnapshotImage {
       filter: options.filter,
       configuration: store.configuration,
       vms: this.vms.sort((a, b) => a.name.localeCompare(b.name)),
-      channel,
+      channel: writer.writeFile('channel.bin', encodeChannel(channel)),
       timeline: writer.writeFile('timeline.json', encodeJson(timeline)),
       report: snapshotReport(
         `${store.cluster}/${name}`,
