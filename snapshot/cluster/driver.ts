@@ -243,7 +243,13 @@ export class SnapshotDriver<Image extends SnapshotImage> {
     switch (command.kind) {
       case 'prepare-vm':
         this.attend(
-          async () => snapshotter.prepare(epoch, await this.attempt(epoch).image),
+          async () => {
+            const { image, aborts } = this.attempt(epoch);
+            const made = await image;
+            // Time was up when the image was there: nobody would end what began now.
+            if (aborts.length > 0) throw new TsvmmError('TSVMM_E_INTERRUPTED', 'the snapshot was given up');
+            await snapshotter.prepare(epoch, made);
+          },
           () => ({ kind: 'vm-ready', epoch, vm }),
           failed,
         );

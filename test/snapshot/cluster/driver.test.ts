@@ -262,6 +262,19 @@ test('snapshot(): an image that is still being made when it is given up is disca
   assert.is(world.log.at(-1), 'discard');
 });
 
+test('snapshot(): no VM is prepared when time is up as the image is there', async () => {
+  const { world, clock, snapshot } = setUp();
+  world.hanging = 'create s1 1 a,b';
+  const result = rejection(snapshot('s1', { timeout_us: 1_000 }));
+  await settle();
+  // The thread was busy: its timer has not gone off.
+  clock.time_us += 2_000;
+  world.release();
+  assert.is((await result).code, 'TSVMM_E_TIMEOUT');
+  await settle();
+  assert.not.ok(world.log.includes('prepare a'), world.log.join(', '));
+});
+
 test('join(): the VM is let in at the epoch of the others, and is part of the next snapshot', async () => {
   const { world, clock, driver, snapshot } = setUp();
   await snapshot('s1');
