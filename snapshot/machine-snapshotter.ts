@@ -16,6 +16,7 @@ import type { ManifestVm } from './image/manifest.ts';
 import type { SnapshotFolder } from './image/store.ts';
 import type { SaveResult } from './saver/saver.ts';
 import type { SaverMessage } from './saver/saver-thread.ts';
+import { HotPages } from './transient/hot-pages.ts';
 import type { FreezableDisk } from './transient/transient.ts';
 import type { VmAttempt } from './vm-attempt.ts';
 import { VmSnapshotter } from './vm-snapshotter.ts';
@@ -49,6 +50,7 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
   private readonly disks: readonly SnapshotDisk[];
   private saver: IoThread<SaverMessage, SaveResult> | undefined;
   private readonly pools = new CopyPools();
+  private readonly hotPages = new HotPages();
   private attempt: Attempt | undefined;
   /** Settles when the last prepare() has, in whatever way. */
   private preparing: Promise<void> = Promise.resolve();
@@ -87,7 +89,8 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
       return PreCopyAttempt.prepare(machine, writer, disks, () => !this.unwanted.has(epoch));
     }
     this.saver ??= new IoThread(import.meta.url, './saver/saver-thread');
-    const how = { cow, compression, base: parent?.memory(machine.config.name) };
+    const base = parent?.memory(machine.config.name);
+    const how = { cow, compression, base, hotPages: this.hotPages };
     const snapshotter = await VmSnapshotter.prepare(machine, how, writer, this.saver, this.pools, disks);
     return method === 'stop-copy'
       ? new StopCopyAttempt(snapshotter, standstill)
@@ -168,7 +171,7 @@ export class MachineSnapshotter implements ClusterSnapshotter<SnapshotFolder> {
       onProgress({
         pages_saved: (chunkCount - state.remaining) * pagesPerChunk,
         pages_total: chunkCount * pagesPerChunk,
-        cow_faults: state.counters.cow_faults,
+        cow_faults: state.counters.cow_faults + state.counters.cow_faults_partial,
       });
       await setTimeout(PROGRESS_INTERVAL_MS, undefined, { signal }).catch(() => {});
     }

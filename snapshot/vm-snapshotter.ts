@@ -20,6 +20,7 @@ import type { SnapshotWriter } from './image/writer.ts';
 import type { ImageTarget } from './saver/chunk-writer.ts';
 import type { SaveResult } from './saver/saver.ts';
 import type { SaverMessage } from './saver/saver-thread.ts';
+import { HotPages } from './transient/hot-pages.ts';
 import type { JointPause } from './transient/joint-pause.ts';
 import { type Pause, pauseAlone } from './transient/pause-together.ts';
 import { type FreezableDisk, type TransientReport, TransientSnapshot } from './transient/transient.ts';
@@ -31,6 +32,8 @@ export interface VmSnapshotOptions {
   readonly compression?: Compression;
   /** The parent's memory, in chunks of the same size: only what differs is saved. It stays open until save() or abort(). */
   readonly base?: MemorySource | undefined;
+  /** What the VM's earlier snapshots have learned, and this one goes on to learn. */
+  readonly hotPages?: HotPages;
 }
 
 /** Numbers of one VM's snapshot, named as in the JSON of `snap`. */
@@ -70,6 +73,7 @@ export class VmSnapshotter {
   private readonly writer: SnapshotWriter;
   private readonly saver: IoThread<SaverMessage, SaveResult>;
   private readonly target: ImageTarget;
+  private readonly hotPages: HotPages;
   /** The image file of RAM. */
   readonly memoryFd: number;
   /** The pause that was asked for, until it is over. */
@@ -88,7 +92,7 @@ export class VmSnapshotter {
     writer: SnapshotWriter,
     saver: IoThread<SaverMessage, SaveResult>,
     disks: readonly FreezableDisk[],
-    { compression = 'none', base }: VmSnapshotOptions,
+    { compression = 'none', base, hotPages = new HotPages() }: VmSnapshotOptions,
   ) {
     this.machine = machine;
     this.mechanism = mechanism;
@@ -99,7 +103,9 @@ export class VmSnapshotter {
     this.saver = saver;
     this.memoryFd = writer.openMemory(machine.config.name, machine.ram.length, compression);
     this.target = { fd: this.memoryFd, compression, base };
-    this.transient = new TransientSnapshot(machine, mechanism, pool, disks);
+    this.hotPages = hotPages;
+    const isLarge = pool.chunkSize >= HUGE_PAGE_SIZE;
+    this.transient = new TransientSnapshot(machine, mechanism, pool, disks, isLarge ? hotPages.pages : []);
   }
 
   /** All that can be done before the pause: files, buffers, threads. `pools` keeps the buffers for the next snapshot. */
@@ -175,6 +181,7 @@ export class VmSnapshotter {
     this.saving = saving;
     const saved = await saving;
     this.requireWanted();
+    if (!process.env.X_COLD) this.hotPages.learn(saved.writes);
     this.mechanism.disarm();
     this.phase = 'saved';
     const report = this.report(saved);
@@ -237,8 +244,8 @@ export class VmSnapshotter {
       pages_inherited: saved.pages_inherited,
       pages_eager: counters.pages_eager + counters.chunks_eager * pagesPerChunk,
       pages_active: counters.chunks_active * pagesPerChunk,
-      cow_faults: counters.cow_faults,
-      vmm_write_saves: counters.vmm_write_saves,
+      cow_faults: counters.cow_faults + counters.cow_faults_partial,
+      vmm_write_saves: counters.vmm_write_saves + counters.vmm_write_saves_partial,
       fallbacks: counters.fallbacks,
       memory_bytes: saved.bytesWritten,
     };

@@ -5,6 +5,14 @@ import { humanSize } from './units.ts';
 
 type Counters = Readonly<Record<string, unknown>>;
 
+/** What stops a writer after a snapshot's cut. */
+const cowCounters = [
+  'cow_faults',
+  'cow_faults_partial',
+  'vmm_write_saves',
+  'vmm_write_saves_partial',
+] as const;
+
 /** What happened between two samples, per second. */
 export function statsTables(before: ClusterStats, after: ClusterStats): string {
   const seconds = (after.time_ms - before.time_ms) / 1000;
@@ -30,7 +38,7 @@ function vmTable(before: ClusterStats, after: ClusterStats, seconds: number): st
       perSecond(sum('pioExits')),
       perSecond(sum('mmioExits')),
       perSecond(sum('interruptions')),
-      perSecond(({ cow }) => (cow.cow_faults ?? 0) + (cow.vmm_write_saves ?? 0)),
+      perSecond(({ cow }) => cowCounters.reduce((all, counter) => all + (cow[counter] ?? 0), 0)),
       String(vm.consoleDroppedBytes),
     ];
   });

@@ -22,9 +22,10 @@ serveIoThread<UserfaultMessage, UserfaultSetup>((loop, { fd, ram }) => {
   const cow = new CopyOnWrite(ram.cow, ram.address, ram.length);
 
   function answer(address: number): void {
-    const chunk = Math.floor((address - ram.address) / cow.state.chunkSize);
+    const offset = address - ram.address;
     // Saving lifts the protection, which wakes who waits for it. Somebody else may have done that since.
-    if (cow.save(chunk, CowCounter.cow_faults)) return;
+    if (cow.savePage(Math.floor(offset / PAGE_SIZE), CowCounter.cow_faults)) return;
+    const chunk = Math.floor(offset / cow.state.chunkSize);
     userfault.wake(cow.chunkAddress(chunk), cow.chunkLength(chunk));
   }
 

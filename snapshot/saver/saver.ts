@@ -1,9 +1,11 @@
 import { TsvmmError } from '../../vmm/errors.ts';
-import { PAGE_SIZE } from '../../vmm/memory/address.ts';
+import { hvaOffset, PAGE_SIZE } from '../../vmm/memory/address.ts';
 import { CopyOnWrite } from '../../vmm/memory/copy-on-write.ts';
 import { CowCounter, type CowState } from '../../vmm/memory/cow-state.ts';
-import { allocateNative } from '../../vmm/memory/native.ts';
+import { allocateNative, type NativeMemory } from '../../vmm/memory/native.ts';
 import type { RamDescriptor } from '../../vmm/memory/ram.ts';
+import { isEqual } from '../image/compare-pages.ts';
+import type { ObservedWrites } from '../transient/hot-pages.ts';
 import { ChunkWriter, type ImageTarget } from './chunk-writer.ts';
 
 const BELL_WAIT_MS = 20;
@@ -20,6 +22,8 @@ export interface SaveResult {
   readonly zeroChunks: readonly boolean[];
   /** Chunks that were copied because somebody wrote them, in that order, at most WORKING_SET_CHUNKS. */
   readonly workingSet: readonly number[];
+  /** What of the guest's writes can be seen from here. */
+  readonly writes: ObservedWrites;
   readonly pages_zero: number;
   /** Pages that are as the parent has them. */
   readonly pages_inherited: number;
@@ -66,14 +70,19 @@ function saveWith(writer: ChunkWriter, cow: CopyOnWrite): SaveResult {
     }
   }
 
-  function saveChunk(chunk: number): void {
+  /** False when somebody has it already. */
+  function saveChunk(chunk: number): boolean {
     requireArmed(state);
     writeCopies();
-    if (!state.claimForSave(chunk)) return;
-    touched[chunk] = 1;
-    writer.write(chunk, cow.chunkAddress(chunk), cow.chunkLength(chunk), false);
-    // Taken away by a writer meanwhile: what was written may be torn, and its copy will be written over it.
-    finish(chunk);
+    if (!state.claimForSave(chunk)) return false;
+    if (cow.hasEagerPages(chunk)) saveByCopy(chunk);
+    else {
+      touched[chunk] = 1;
+      writer.write(chunk, cow.chunkAddress(chunk), cow.chunkLength(chunk), false);
+      // Taken away by a writer meanwhile: what was written may be torn, and its copy will be written over it.
+      finish(chunk);
+    }
+    return true;
   }
 
   /** The chunk is saved, unless a writer took it away. */
@@ -85,41 +94,51 @@ function saveWith(writer: ChunkWriter, cow: CopyOnWrite): SaveResult {
     return true;
   }
 
-  /** As a writer would, and before anybody has to: of these chunks some pages have gone on already. */
-  function saveEagerChunks(): void {
+  /** As a writer would: of this chunk some pages have gone on already. */
+  function saveByCopy(chunk: number): void {
+    copy ??= allocateNative(chunkSize, { huge: true });
+    cow.copy(chunk, copy.address);
+    if (finish(chunk)) writer.write(chunk, copy.address, cow.chunkLength(chunk), false);
+  }
+
+  function saveAll(): void {
     const { eagerPages } = state;
-    if (eagerPages.count === 0) return;
-    const copy = allocateNative(chunkSize, { huge: true });
-    try {
-      for (let i = 0; i < eagerPages.count; i++) {
-        const chunk = Math.floor((eagerPages.page(i) * PAGE_SIZE) / chunkSize);
-        if (!state.claimForSave(chunk)) continue;
-        cow.copy(chunk, copy.address);
-        if (finish(chunk)) writer.write(chunk, copy.address, cow.chunkLength(chunk), false);
-      }
-    } finally {
-      copy.free();
+    // Before anybody has to.
+    for (let i = 0; i < eagerPages.count; i++) {
+      const page = eagerPages.page(i);
+      // Negative: a writer is about to fill it in.
+      if (page >= 0) saveChunk(Math.floor((page * PAGE_SIZE) / chunkSize));
+    }
+    for (;;) {
+      requireArmed(state);
+      const { bell } = state;
+      // Looked at first: with nothing left, every copy has been published before.
+      const isLast = state.remaining === 0;
+      writeCopies();
+      if (isLast) break;
+      // Again and again, as a writer that only took a part of a chunk may have had it when we came by.
+      let saved = false;
+      for (let chunk = 0; chunk < chunkCount; chunk++) if (saveChunk(chunk)) saved = true;
+      if (!saved) state.waitForWriters(bell, BELL_WAIT_MS);
     }
   }
 
-  saveEagerChunks();
   const { chunkCount } = cow;
-  for (let chunk = 0; chunk < chunkCount; chunk++) saveChunk(chunk);
-  for (;;) {
-    requireArmed(state);
-    const { bell } = state;
-    // Looked at first: with nothing left, every copy has been published before.
-    const isLast = state.remaining === 0;
-    writeCopies();
-    if (isLast) break;
-    state.waitForWriters(bell, BELL_WAIT_MS);
+  let copy: NativeMemory | undefined;
+  try {
+    saveAll();
+  } finally {
+    copy?.free();
   }
-
-  return resultOf(writer, workingSet);
+  return resultOf(writer, workingSet, { first: state.firstWrites, changed: changedEagerPages(cow) });
 }
 
 /** What is known when all chunks are in the file. */
-export function resultOf(writer: ChunkWriter, workingSet: readonly number[]): SaveResult {
+export function resultOf(
+  writer: ChunkWriter,
+  workingSet: readonly number[],
+  writes: ObservedWrites = { first: [], changed: [] },
+): SaveResult {
   const { records } = writer;
   const sum = (key: 'zeroPages' | 'inheritedPages') =>
     records.reduce((total, record) => total + (record?.[key] ?? 0), 0);
@@ -127,6 +146,7 @@ export function resultOf(writer: ChunkWriter, workingSet: readonly number[]): Sa
     checksums: Array.from(records, record => record?.crc ?? 0),
     zeroChunks: Array.from(records, record => record?.isZero ?? false),
     workingSet,
+    writes,
     pages_zero: sum('zeroPages'),
     pages_inherited: sum('inheritedPages'),
     bytesWritten: writer.bytesWritten,
@@ -138,4 +158,16 @@ export function resultOf(writer: ChunkWriter, workingSet: readonly number[]): Sa
 
 function requireArmed(state: CowState): void {
   if (!state.armed) throw new TsvmmError('TSVMM_E_INTERRUPTED', 'the snapshot was given up');
+}
+
+/** Of the pages that were copied without the rest of their chunk, those that are not as they were any more. */
+function changedEagerPages(cow: CopyOnWrite): number[] {
+  const { eagerPages } = cow.state;
+  const changed: number[] = [];
+  for (let i = 0; i < eagerPages.count; i++) {
+    const page = eagerPages.page(i);
+    const now = hvaOffset(cow.chunkAddress(0), page * PAGE_SIZE);
+    if (!isEqual(now, cow.state.eagerAddress(i), PAGE_SIZE)) changed.push(page);
+  }
+  return changed;
 }

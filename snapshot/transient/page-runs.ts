@@ -1,5 +1,5 @@
 /** Pages this near to each other are taken as one run: to copy some more is quicker than another system call. */
-const GAP = 16;
+const GAP = 32;
 
 /** A set of page numbers that is read as runs of neighbours. Allocates nothing after its construction. */
 export class PageRuns {
@@ -23,6 +23,15 @@ export class PageRuns {
     pages.copyWithin(at + 1, at, this.count);
     pages[at] = page;
     this.count++;
+  }
+
+  /** How many pages the runs have that forEach() visits. */
+  length(alignment: number): number {
+    let sum = 0;
+    this.forEach(alignment, (_first, pageCount) => {
+      sum += pageCount;
+    });
+    return sum;
   }
 
   /** Calls `visit` for each run; none crosses a multiple of `alignment` pages. */

@@ -1,6 +1,7 @@
 import { TsvmmError } from '../../vmm/errors.ts';
 import type { Machine } from '../../vmm/machine.ts';
 import { PAGE_SIZE } from '../../vmm/memory/address.ts';
+import { EagerPages } from '../../vmm/memory/eager-pages.ts';
 import { ramOffsetOf } from '../../vmm/memory/layout.ts';
 import { VcpuState } from '../../vmm/vcpu/control-block.ts';
 import { monotonic_us } from '../../vmm/vcpu/monotonic.ts';
@@ -71,6 +72,8 @@ export class TransientSnapshot {
   private readonly mechanism: CowMechanism;
   private readonly pool: CopyPool;
   private readonly disks: readonly FreezableDisk[];
+  private readonly hotPages: readonly number[];
+  private copiesHotPages = false;
   private readonly eagerRuns: PageRuns;
   private readonly saveRun = (firstPage: number, pageCount: number): void =>
     this.machine.cow.saveEagerly(firstPage, pageCount);
@@ -89,19 +92,23 @@ export class TransientSnapshot {
   };
   /** For tests: called when all is frozen, before anything runs again. */
   whileFrozen: (() => void) | undefined;
+  /** For tests: also where the pause would be too long for it. */
+  alwaysCopiesHotPages = false;
 
   constructor(
     machine: Machine,
     mechanism: CowMechanism,
     pool: CopyPool,
     disks: readonly FreezableDisk[] = [],
+    hotPages: readonly number[] = [],
   ) {
     this.machine = machine;
     this.mechanism = mechanism;
     this.pool = pool;
     this.disks = disks;
     this.capture = new VmCapture(machine);
-    this.eagerRuns = new PageRuns(machine.slabs.length * VcpuSlab.MAXIMUM_EAGER_PAGES);
+    this.hotPages = hotPages;
+    this.eagerRuns = new PageRuns(machine.slabs.length * VcpuSlab.MAXIMUM_EAGER_PAGES + hotPages.length);
   }
 
   /** How many threads it needs at once beside the control thread. */
@@ -112,9 +119,11 @@ export class TransientSnapshot {
   /**
    * What was not used since the last snapshot is slow: code that is not compiled, caches and translations that hold other
    * things by now. So the vCPUs go through it once, each for itself, while everything runs. `spins`: whoever waits in this
-   * pause may look for a while before it sleeps, as there is a processor for everybody.
+   * pause may look for a while before it sleeps, as there is a processor for everybody. `copiesHotPages`: what will be
+   * written soon is copied in it.
    */
-  rehearse(spins: boolean): void {
+  rehearse({ spins, copiesHotPages }: { spins: boolean; copiesHotPages: boolean }): void {
+    this.copiesHotPages = copiesHotPages;
     const { threads, ram } = this.machine;
     for (const { control } of threads) control.spins = spins;
     if (this.machine.state !== 'running') return;
@@ -280,13 +289,23 @@ export class TransientSnapshot {
     }
   }
 
-  /** What the vCPUs' threads have found while they were captured. */
+  /** What the vCPUs' threads have found while they were captured, and with it what will be written soon, if there is room. */
   private saveEagerly(): void {
+    const { eagerRuns } = this;
+    const pagesPerChunk = this.pool.chunkSize / PAGE_SIZE;
+    this.collectEager();
+    if (this.copiesHotPages || this.alwaysCopiesHotPages)
+      for (const page of this.hotPages) eagerRuns.add(page);
+    if (eagerRuns.length(pagesPerChunk) > EagerPages.MAXIMUM) this.collectEager();
+    eagerRuns.forEach(pagesPerChunk, this.saveRun);
+    this.machine.cow.state.eagerPages.endPause();
+  }
+
+  private collectEager(): void {
     const { eagerRuns } = this;
     eagerRuns.clear();
     for (const slab of this.machine.slabs)
       for (let i = 0; i < slab.eagerPageCount; i++)
         eagerRuns.add(Math.floor(ramOffsetOf(slab.eagerPage(i)) / PAGE_SIZE));
-    eagerRuns.forEach(this.pool.chunkSize / PAGE_SIZE, this.saveRun);
   }
 }

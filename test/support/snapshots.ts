@@ -12,6 +12,7 @@ import { loadEagerly } from '../../snapshot/restore/eager.ts';
 import { loadVmState } from '../../snapshot/restore/load-state.ts';
 import type { SaveResult } from '../../snapshot/saver/saver.ts';
 import type { SaverMessage } from '../../snapshot/saver/saver-thread.ts';
+import { HotPages } from '../../snapshot/transient/hot-pages.ts';
 import type { TransientReport } from '../../snapshot/transient/transient.ts';
 import { type VmSaveReport, type VmSnapshotOptions, VmSnapshotter } from '../../snapshot/vm-snapshotter.ts';
 import { IoThread } from '../../vmm/io/io-thread.ts';
@@ -50,10 +51,18 @@ export class SnapshotRig {
     '../../snapshot/saver/saver-thread',
   );
   readonly pools = new CopyPools();
+  /** As every machine learns its own: what one learns of another's memory is only a bad guess. */
+  private readonly hotPages = new WeakMap<Machine, HotPages>();
   private epoch = 0;
 
   constructor(folder = temporaryFolder(MEMORY_FOLDER)) {
     this.folder = folder;
+  }
+
+  private hotPagesOf(machine: Machine): HotPages {
+    const known = this.hotPages.get(machine) ?? new HotPages();
+    this.hotPages.set(machine, known);
+    return known;
   }
 
   /** `parent` is another one of this rig, which must fit. */
@@ -95,13 +104,14 @@ export class SnapshotRig {
     try {
       snapshotter = await VmSnapshotter.prepare(
         machine,
-        { ...options, base: parent?.memory('vm') },
+        { ...options, base: parent?.memory('vm'), hotPages: this.hotPagesOf(machine) },
         image.writer,
         this.saver,
         this.pools,
       );
       await hooks.prepared?.(snapshotter);
       const { transient } = snapshotter;
+      transient.alwaysCopiesHotPages = true;
       transient.whileFrozen = () => hooks.frozen?.(snapshotter as VmSnapshotter);
       const cut = snapshotter.cut();
       await hooks.cut?.(snapshotter);

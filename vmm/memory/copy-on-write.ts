@@ -1,9 +1,17 @@
 import { checked } from '../ffi/errno.ts';
 import { memcpy, mprotect, PROT } from '../ffi/libc.ts';
 import { type Hva, hvaOffset, PAGE_SIZE } from './address.ts';
-import { CowCounter, CowState, Mechanism } from './cow-state.ts';
+import { Claim, CowCounter, CowState, Mechanism } from './cow-state.ts';
 import { UserFaultFd } from './userfaultfd.ts';
 import type { WriteGuard } from './write-guard.ts';
+
+/**
+ * Of a chunk that is small pages already so much is copied for one write, aligned: some ten microseconds, as much as
+ * entering the guest again costs anyhow.
+ */
+const PART_PAGES = 32;
+/** When so much of a chunk has gone in parts, the rest is copied at once. */
+const MOST_PART_PAGES = 6 * PART_PAGES;
 
 const us = (ms: number): number => Math.round(ms * 1000);
 
@@ -28,13 +36,23 @@ export class CopyOnWrite implements WriteGuard {
   }
 
   beforeWrite(ramOffset: number, length: number): void {
-    if (!this.state.armed) return;
-    const { chunkSize } = this.state;
-    const last = Math.floor((ramOffset + Math.max(length, 1) - 1) / chunkSize);
+    const { state } = this;
+    if (!state.armed) return;
+    const { chunkSize } = state;
+    const end = ramOffset + Math.max(length, 1);
+    const last = Math.floor((end - 1) / chunkSize);
     for (let chunk = Math.floor(ramOffset / chunkSize); chunk <= last; chunk++) {
-      if (this.state.mechanism === Mechanism.LOG) this.state.noteWritten(chunk);
-      else this.save(chunk, CowCounter.vmm_write_saves);
+      if (state.mechanism === Mechanism.LOG) state.noteWritten(chunk);
+      else if (!state.isReleased(chunk))
+        this.saveRange(chunk, Math.max(ramOffset, chunk * chunkSize), Math.min(end, (chunk + 1) * chunkSize));
     }
+  }
+
+  private saveRange(chunk: number, start: number, end: number): void {
+    const first = Math.floor(start / PAGE_SIZE);
+    const last = Math.floor((end - 1) / PAGE_SIZE);
+    if (last - first >= PART_PAGES) this.save(chunk, CowCounter.vmm_write_saves);
+    else for (let page = first; page <= last; page++) this.savePage(page, CowCounter.vmm_write_saves);
   }
 
   /**
@@ -44,18 +62,70 @@ export class CopyOnWrite implements WriteGuard {
   save(chunk: number, counter: CowCounter): boolean {
     const { state } = this;
     if (state.isReleased(chunk)) return false;
+    return this.saveAsWriter(chunk, counter, undefined);
+  }
+
+  /**
+   * As save() with the page's chunk, but if some pages of that have been copied without the rest, so may this one be with
+   * its neighbours. False also when the page could be written before.
+   */
+  savePage(page: number, counter: typeof CowCounter.cow_faults | typeof CowCounter.vmm_write_saves): boolean {
+    const { state } = this;
+    const chunk = Math.floor((page * PAGE_SIZE) / state.chunkSize);
+    if (state.isReleased(chunk) || state.isEager(chunk, page)) return false;
+    return this.saveAsWriter(chunk, counter, page);
+  }
+
+  private saveAsWriter(chunk: number, counter: CowCounter, page: number | undefined): boolean {
+    const { state } = this;
     state.enterWriter();
     try {
-      return this.saveAsWriter(chunk, counter);
+      const started = performance.now();
+      const claim = state.claimForCopy(chunk);
+      if (claim === Claim.NONE) return this.finishRelease(chunk);
+      if (page !== undefined) state.noteFirstWrite(page);
+      if (page !== undefined && claim === Claim.PROTECTED && this.savePart(chunk, page, started)) {
+        state.count(partialCounter(counter), 1);
+        state.giveBack(chunk);
+        return true;
+      }
+      return this.saveClaimed(chunk, counter, started);
     } finally {
       state.leaveWriter();
     }
   }
 
-  private saveAsWriter(chunk: number, counter: CowCounter): boolean {
+  /** Saves a page and its neighbours alone. False, and nothing is done, if the whole chunk is to be copied. */
+  private savePart(chunk: number, page: number, started: number): boolean {
     const { state } = this;
-    const started = performance.now();
-    if (!state.claimForCopy(chunk)) return this.finishRelease(chunk);
+    const { eagerPages, chunkSize } = state;
+    const chunkFirst = (chunk * chunkSize) / PAGE_SIZE;
+    const chunkEnd = chunkFirst + this.chunkLength(chunk) / PAGE_SIZE;
+    if (eagerPages.next(0, chunkFirst, chunkEnd) < 0) return false;
+    if (eagerPages.countIn(chunkFirst, chunkEnd, eagerPages.firstOfWriters) > MOST_PART_PAGES) return false;
+    // Another writer was quicker.
+    if (eagerPages.has(page)) return true;
+    const first = Math.max(chunkFirst, page - (page % PART_PAGES));
+    const end = Math.min(chunkEnd, page - (page % PART_PAGES) + PART_PAGES);
+    let index = eagerPages.reserve(end - first - eagerPages.countIn(first, end));
+    if (index < 0) return false;
+    const begun = performance.now();
+    for (let each = first; each < end; each++) if (!eagerPages.has(each)) this.copyPage(each, index++);
+    const copied = performance.now();
+    this.unprotectRange(first * PAGE_SIZE, (end - first) * PAGE_SIZE);
+    const done = performance.now();
+    state.countStall(us(done - started), us(copied - begun), us(done - copied));
+    return true;
+  }
+
+  private copyPage(page: number, index: number): void {
+    const { state } = this;
+    memcpy(state.eagerAddress(index), hvaOffset(this.address, page * PAGE_SIZE), PAGE_SIZE);
+    state.eagerPages.set(index, page);
+  }
+
+  private saveClaimed(chunk: number, counter: CowCounter, started: number): boolean {
+    const { state } = this;
     const slot = state.takeSlot();
     if (slot < 0) {
       // The epoch was given up, and with it the protection.
@@ -94,13 +164,15 @@ export class CopyOnWrite implements WriteGuard {
     const { eagerPages, chunkSize } = state;
     const chunk = Math.floor((firstPage * PAGE_SIZE) / chunkSize);
     if (!state.armed || state.isReleased(chunk)) return;
-    if (chunkSize === PAGE_SIZE || !eagerPages.hasRoomFor(pageCount)) {
+    const index = chunkSize === PAGE_SIZE ? -1 : eagerPages.reserve(pageCount);
+    if (index < 0) {
       this.save(chunk, CowCounter.chunks_eager);
       return;
     }
     const offset = firstPage * PAGE_SIZE;
     const length = pageCount * PAGE_SIZE;
-    memcpy(state.eagerAddress(eagerPages.add(firstPage, pageCount)), hvaOffset(this.address, offset), length);
+    memcpy(state.eagerAddress(index), hvaOffset(this.address, offset), length);
+    for (let i = 0; i < pageCount; i++) eagerPages.set(index + i, firstPage + i);
     this.unprotectRange(offset, length);
     state.count(CowCounter.pages_eager, pageCount);
   }
@@ -115,6 +187,12 @@ export class CopyOnWrite implements WriteGuard {
     const end = first + length / PAGE_SIZE;
     for (let i = eagerPages.next(0, first, end); i >= 0; i = eagerPages.next(i + 1, first, end))
       memcpy(hvaOffset(to, (eagerPages.page(i) - first) * PAGE_SIZE), state.eagerAddress(i), PAGE_SIZE);
+  }
+
+  /** Whether pages of a chunk have been copied without the rest: only a copy() of it is as it was at the cut. */
+  hasEagerPages(chunk: number): boolean {
+    const first = (chunk * this.state.chunkSize) / PAGE_SIZE;
+    return this.state.eagerPages.next(0, first, first + this.chunkLength(chunk) / PAGE_SIZE) >= 0;
   }
 
   unprotect(chunk: number): void {
@@ -141,3 +219,6 @@ export class CopyOnWrite implements WriteGuard {
     return Math.min(this.state.chunkSize, this.length - chunk * this.state.chunkSize);
   }
 }
+
+const partialCounter = (counter: CowCounter): CowCounter =>
+  counter === CowCounter.cow_faults ? CowCounter.cow_faults_partial : CowCounter.vmm_write_saves_partial;

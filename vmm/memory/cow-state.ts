@@ -10,6 +10,7 @@ import { EagerPages } from './eager-pages.ts';
  *
  *   protected --saver claims--> SAVING --saver wrote it--> SAVED --unprotected--> RELEASED
  *   protected or SAVING --a writer claims--> COPYING --copied and unprotected--> RELEASED
+ *                                            COPYING --some pages of it alone--> protected
  *
  * A writer never waits for the saver, which may have to wait for the disk or for a processor: it takes a chunk away in the
  * middle, which the saver then writes again, from the copy; and a chunk that is SAVED the writer unprotects itself.
@@ -44,7 +45,10 @@ const SLOT_FREE = 0;
 const SLOT_TAKEN = -1;
 const SLOT_CLOSED = -2;
 const EAGER_PAGES = Word.SLOTS + MAXIMUM_SLOTS;
-const CHUNKS = EAGER_PAGES + EagerPages.WORDS;
+/** The first pages for which writers had to wait in the epoch: how many, and their numbers. */
+const FIRST_WRITES = EAGER_PAGES + EagerPages.WORDS;
+const MAXIMUM_FIRST_WRITES = 12;
+const CHUNKS = FIRST_WRITES + 1 + MAXIMUM_FIRST_WRITES;
 
 /** LOG protects nothing: it notes what the VMM writes, for those who save memory before the cut. */
 export const Mechanism = { NONE: 0, MPROTECT: 1, USERFAULTFD: 2, LOG: 3 } as const;
@@ -69,10 +73,17 @@ export const CowCounter = {
   unprotect_us_sum: 11,
   /** Chunks that kept a writer for longer than a millisecond. */
   stalls_long: 12,
+  /** Parts of chunks that were saved without the rest (see EagerPages). */
+  cow_faults_partial: 13,
+  vmm_write_saves_partial: 14,
 } as const;
 /** A guest may notice. */
 const LONG_STALL_US = 1000;
 export type CowCounter = (typeof CowCounter)[keyof typeof CowCounter];
+
+/** What a writer got: nothing to do, a chunk that nobody has saved, or one that the saver was writing. */
+export const Claim = { NONE: 0, PROTECTED: 1, STOLEN: 2 } as const;
+export type Claim = (typeof Claim)[keyof typeof Claim];
 
 export interface ArmOptions {
   readonly mechanism: Mechanism;
@@ -162,6 +173,7 @@ export class CowState {
     words.fill(SLOT_FREE, Word.SLOTS, Word.SLOTS + MAXIMUM_SLOTS);
     words[Word.SLOT_TICKETS] = 0;
     this.eagerPages.clear();
+    words[FIRST_WRITES] = 0;
     words[Word.EPOCH] = this.epoch + 1;
     Atomics.store(words, Word.REMAINING, chunkCount);
     Atomics.store(words, Word.ARMED, 1);
@@ -210,23 +222,54 @@ export class CowState {
   }
 
   /**
-   * Takes a protected chunk, or one that the saver is writing, for a writer. False when the chunk is saved: by
+   * Takes a protected chunk, or one that the saver is writing, for a writer. NONE when the chunk is saved: by
    * the saver, by another writer, for whom this waits if need be, or because the epoch ended.
    */
-  claimForCopy(chunk: number): boolean {
+  claimForCopy(chunk: number): Claim {
     const index = CHUNKS + chunk;
     while (this.armed) {
       const word = Atomics.load(this.words, index);
-      if (word === this.stamp(Phase.RELEASED) || word === this.stamp(Phase.SAVED)) return false;
+      if (word === this.stamp(Phase.RELEASED) || word === this.stamp(Phase.SAVED)) return Claim.NONE;
       if (word === this.stamp(Phase.COPYING)) {
         Atomics.wait(this.words, index, word, 100);
         continue;
       }
       if (Atomics.compareExchange(this.words, index, word, this.stamp(Phase.COPYING)) !== word) continue;
-      if (word === this.stamp(Phase.SAVING)) this.count(CowCounter.chunks_stolen, 1);
-      return true;
+      if (word !== this.stamp(Phase.SAVING)) return Claim.PROTECTED;
+      this.count(CowCounter.chunks_stolen, 1);
+      return Claim.STOLEN;
     }
-    return false;
+    return Claim.NONE;
+  }
+
+  /** Gives back a claim of a PROTECTED chunk, which still is, but for the pages that were entered in eagerPages. */
+  giveBack(chunk: number): void {
+    Atomics.store(this.words, CHUNKS + chunk, ((this.epoch - 1) << 2) | Phase.RELEASED);
+    Atomics.notify(this.words, CHUNKS + chunk);
+    // It may have passed by meanwhile.
+    this.ringSaver();
+  }
+
+  /** Whether a page of a chunk that is not released can be written nevertheless. */
+  isEager(chunk: number, page: number): boolean {
+    // In this order: pages are entered after the chunk was claimed, and are writable when it is given back.
+    return (
+      this.eagerPages.has(page) && Atomics.load(this.words, CHUNKS + chunk) !== this.stamp(Phase.COPYING)
+    );
+  }
+
+  /** A writer had to wait for a copy, as it wants to write this page. */
+  noteFirstWrite(page: number): void {
+    const index = Atomics.load(this.words, FIRST_WRITES);
+    if (index >= MAXIMUM_FIRST_WRITES) return;
+    // Of two at the same time one may be forgotten.
+    this.words[FIRST_WRITES + 1 + index] = page;
+    Atomics.store(this.words, FIRST_WRITES, index + 1);
+  }
+
+  get firstWrites(): number[] {
+    const begin = FIRST_WRITES + 1;
+    return [...this.words.subarray(begin, begin + Atomics.load(this.words, FIRST_WRITES))];
   }
 
   /** Declares a chunk saved and unprotected. Of those who do so at the same time, the first counts. */

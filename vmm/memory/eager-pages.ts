@@ -1,18 +1,22 @@
 import { PAGE_SIZE } from './address.ts';
 
 const COUNT = 0;
-const FIRST = 1;
-const MAXIMUM = 511;
+const PAUSE_COUNT = 1;
+const FIRST = 2;
+/** Where an entry has been reserved, but not yet filled in. */
+const NO_PAGE = -1;
 
 /**
- * The pages that were copied in the pause one by one: they are writable from then on, while the rest of their chunk
- * stays protected. Whoever saves such a chunk takes these pages from their copies. Written in the pause only, when
- * nobody else looks; read by all threads until the next one.
+ * The pages that were copied without the rest of their chunk: they are writable from then on, while the rest stays
+ * protected. Whoever saves such a chunk takes these pages from their copies. Cleared in the pause, when nobody else looks.
+ * Entered in the pause, or later by a writer who has the chunk to itself (CowState.claimForCopy()): whoever has it after
+ * him sees them all.
  */
 export class EagerPages {
-  static readonly WORDS = FIRST + MAXIMUM;
+  static readonly MAXIMUM = 1023;
+  static readonly WORDS = FIRST + EagerPages.MAXIMUM;
   /** Of the room for their copies. */
-  static readonly BYTES = MAXIMUM * PAGE_SIZE;
+  static readonly BYTES = EagerPages.MAXIMUM * PAGE_SIZE;
   private readonly words: Int32Array;
 
   constructor(buffer: SharedArrayBuffer, byteOffset: number) {
@@ -20,37 +24,63 @@ export class EagerPages {
   }
 
   get count(): number {
-    return this.words[COUNT] as number;
-  }
-
-  hasRoomFor(pageCount: number): boolean {
-    return this.count + pageCount <= MAXIMUM;
+    return Atomics.load(this.words, COUNT);
   }
 
   clear(): void {
-    this.words[COUNT] = 0;
+    this.words.fill(NO_PAGE);
+    Atomics.store(this.words, PAUSE_COUNT, 0);
+    Atomics.store(this.words, COUNT, 0);
   }
 
-  /** Enters pages, by the number in RAM of the first, and returns its index here. There is room for them. */
-  add(firstPage: number, pageCount: number): number {
-    const index = this.count;
-    for (let i = 0; i < pageCount; i++) this.words[FIRST + index + i] = firstPage + i;
-    this.words[COUNT] = index + pageCount;
-    return index;
+  /** The pause is over: what is entered from here on, writers enter. */
+  endPause(): void {
+    Atomics.store(this.words, PAUSE_COUNT, this.count);
+  }
+
+  /** Index of the first page that a writer has entered. */
+  get firstOfWriters(): number {
+    return Atomics.load(this.words, PAUSE_COUNT);
+  }
+
+  /** Room for `pageCount` pages: the first index, for set(); -1 if there is none. */
+  reserve(pageCount: number): number {
+    for (let count = this.count; count + pageCount <= EagerPages.MAXIMUM; ) {
+      const found = Atomics.compareExchange(this.words, COUNT, count, count + pageCount);
+      if (found === count) return count;
+      count = found;
+    }
+    return -1;
+  }
+
+  /** Enters a page, by its number in RAM. */
+  set(index: number, page: number): void {
+    Atomics.store(this.words, FIRST + index, page);
   }
 
   /** Index of the first page from `first` to before `end`, at `index` or after it; -1 if there is none. */
   next(index: number, first: number, end: number): number {
     const { words, count } = this;
     for (let i = index; i < count; i++) {
-      const page = words[FIRST + i] as number;
+      const page = Atomics.load(words, FIRST + i);
       if (page >= first && page < end) return i;
     }
     return -1;
   }
 
-  /** The page with an index. */
+  has(page: number): boolean {
+    return this.next(0, page, page + 1) >= 0;
+  }
+
+  /** How many pages there are from `first` to before `end`, at `index` or after it. */
+  countIn(first: number, end: number, index = 0): number {
+    let sum = 0;
+    for (let i = this.next(index, first, end); i >= 0; i = this.next(i + 1, first, end)) sum++;
+    return sum;
+  }
+
+  /** The page with an index; negative where it is still to be set(). */
   page(index: number): number {
-    return this.words[FIRST + index] as number;
+    return Atomics.load(this.words, FIRST + index);
   }
 }

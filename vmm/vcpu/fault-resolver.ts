@@ -4,7 +4,7 @@ import type { XsaveArea } from '../arch/x86_64/xsave-area.ts';
 import { SyncRegs } from '../kvm/constants.ts';
 import { kvmRun, kvmXsave } from '../kvm/layouts.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
-import type { Gpa } from '../memory/address.ts';
+import { type Gpa, PAGE_SIZE } from '../memory/address.ts';
 import { CopyOnWrite } from '../memory/copy-on-write.ts';
 import { CowCounter } from '../memory/cow-state.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
@@ -116,8 +116,7 @@ export class FaultResolver {
   }
 
   private savePage(page: Gpa): boolean {
-    const chunk = Math.floor(ramOffsetOf(page) / this.cow.state.chunkSize);
-    return this.cow.save(chunk, CowCounter.cow_faults);
+    return this.cow.savePage(Math.floor(ramOffsetOf(page) / PAGE_SIZE), CowCounter.cow_faults);
   }
 
   private saveAll(): void {

@@ -33,6 +33,8 @@ class Rig {
   readonly cow: CopyOnWrite;
   readonly memory: GuestMemory;
   readonly mechanism: CowMechanism;
+  /** What the saver said last. */
+  saved: SaveResult | undefined;
   private readonly pools = new CopyPools();
   private readonly pool: CopyPool;
   private readonly saver = new IoThread<SaverMessage, SaveResult>(
@@ -61,7 +63,7 @@ class Rig {
     try {
       const { address, length, cow } = this.ram;
       const target: ImageTarget = { fd, compression: 'none' };
-      await this.saver.request({ save: { ram: { address, length, cow }, target } });
+      this.saved = await this.saver.request({ save: { ram: { address, length, cow }, target } });
     } finally {
       closeSync(fd);
     }
@@ -152,6 +154,24 @@ export function mechanismCompliance(
       { chunkSize },
     );
   }
+
+  promise(
+    'beside eager pages a write has only its neighbours copied, at last the whole chunk',
+    partsOfChunks,
+  );
+  promise(
+    'the first pages that writers wait for are told, and the eager ones that have changed',
+    async rig => {
+      rig.arm();
+      rig.cow.saveEagerly(3, 2);
+      rig.memory.writeU32(gpa(3 * PAGE_SIZE), 1);
+      rig.memory.writeU32(gpa(HUGE_PAGE_SIZE + 5 * PAGE_SIZE), 1);
+      rig.memory.writeU32(gpa(HUGE_PAGE_SIZE + 6 * PAGE_SIZE), 1);
+      await rig.save();
+      rig.mechanism.disarm();
+      assert.equal(rig.saved?.writes, { first: [512 + 5], changed: [3] });
+    },
+  );
 
   promise('memory given back while it is protected is saved before, and reads as zeros after', async rig => {
     const before = rig.content();
@@ -296,4 +316,38 @@ async function eagerPages(rig: Rig, tellsKernel: boolean): Promise<void> {
   rig.mechanism.disarm();
   assert.ok(Buffer.from(image.buffer).equals(before), 'the image is what was there');
   for (const page of pages) assert.is(rig.memory.readU8(gpa(page * PAGE_SIZE + 16)), 0xee);
+}
+
+async function partsOfChunks(rig: Rig): Promise<void> {
+  const before = rig.content();
+  rig.arm();
+  rig.cow.saveEagerly(0, 1);
+  rig.cow.saveEagerly(512 + 100, 1);
+  const write = (page: number) => rig.memory.writeU32(gpa(page * PAGE_SIZE + 8), 5);
+  const counts = () => {
+    const { vmm_write_saves, vmm_write_saves_partial } = rig.cow.state.counters;
+    return { vmm_write_saves, vmm_write_saves_partial };
+  };
+  assert.equal(counts(), { vmm_write_saves: 0, vmm_write_saves_partial: 0 });
+  // The eager page, another part of its chunk, the same part again, and the part that the eager page is in.
+  for (const page of [0, 40, 41, 1]) write(page);
+  assert.equal(counts(), { vmm_write_saves: 0, vmm_write_saves_partial: 2 });
+  // Across a border between parts; the first of them is there already.
+  rig.memory.writeU32(gpa(64 * PAGE_SIZE - 2), 5);
+  assert.equal(counts(), { vmm_write_saves: 0, vmm_write_saves_partial: 3 });
+  // A chunk without eager pages, as a whole; one of which ever more is written; and much at once.
+  write(1024);
+  assert.equal(counts(), { vmm_write_saves: 1, vmm_write_saves_partial: 3 });
+  for (let page = 512; page < 1024; page++) write(page);
+  assert.is(counts().vmm_write_saves, 2);
+  const parts = counts().vmm_write_saves_partial;
+  assert.ok(parts > 4 && parts < 16, `${parts} parts`);
+  rig.memory.hostRangeForWrite(gpa(100 * PAGE_SIZE), 100 * PAGE_SIZE);
+  assert.equal(counts(), { vmm_write_saves: 3, vmm_write_saves_partial: parts });
+  const image = await rig.save();
+  rig.mechanism.disarm();
+  sameBytes(image, before);
+  const { vmm_write_saves, chunks_active, cow_faults, pages_eager } = rig.cow.state.counters;
+  assert.is(vmm_write_saves + chunks_active + cow_faults, RAM_BYTES / HUGE_PAGE_SIZE, 'each chunk once');
+  assert.is(pages_eager, 2);
 }
