@@ -7,7 +7,6 @@ import { formatError } from '../ui/error-report.ts';
 import type { RunningCluster } from './cluster.ts';
 import { type RunRequest, runCluster } from './run.ts';
 import { RunReporter } from './run-report.ts';
-import { hastenStart } from './start-priority.ts';
 
 export interface DetachedOptions {
   /** The pipe to the command that started this process. */
@@ -20,12 +19,10 @@ export interface DetachedOptions {
 /** Runs the cluster, reports when it has booted or why it has not, and answers the exit code. Never throws. */
 export async function runAsDetached(request: RunRequest, options: DetachedOptions): Promise<number> {
   const reporter = new RunReporter(options.reportFd);
-  const started = hastenStart();
   let cluster: RunningCluster | undefined;
   const view = {
     watch: (running: RunningCluster) => {
       cluster = running;
-      started();
     },
     guestEnded: () => {},
   };
