@@ -1,11 +1,11 @@
 import type { EventLoop } from '../../vmm/io/event-loop.ts';
 import { hvaOffset } from '../../vmm/memory/address.ts';
-import { allocateNative, type NativeMemory } from '../../vmm/memory/native.ts';
 import { UserFaultFd } from '../../vmm/memory/userfaultfd.ts';
 import { ChunkReader } from '../image/chunk-reader.ts';
 import type { MemorySource } from '../image/memory-source.ts';
 import { type LoadTarget, requireSameSize } from './eager.ts';
 import { PagingState } from './paging-state.ts';
+import { Staging } from './staging.ts';
 
 export interface PagerSetup {
   readonly source: MemorySource;
@@ -19,7 +19,7 @@ export interface PagerSetup {
 }
 
 /** So many chunks come before the VM runs, in the time that its state takes: all that most guests need at once. */
-const HEAD_CHUNKS = 16;
+const HEAD_CHUNKS = 8;
 /** The rest waits so long after the VM was let run, as in that time the guest asks for much and each chunk makes it wait. */
 const HEAD_START_MS = 50;
 
@@ -33,7 +33,8 @@ export class Pager {
   private readonly userfault: UserFaultFd;
   private readonly loaded: Uint8Array;
   private readonly reader: ChunkReader;
-  private readonly staging: NativeMemory;
+  private readonly staging: Staging;
+  private readonly ownStaging: Staging | undefined;
   private readonly queue: number[];
   private next = 0;
   private isBuilt = false;
@@ -43,13 +44,15 @@ export class Pager {
   private readonly onDone: (error: unknown) => void;
 
   /**
-   * `onDone` is called once: with undefined when all memory is there, or with what went wrong. In that case those who wait
-   * for memory wait on, as what they would find is not the guest's; but not before built(), when they are no guests, but
-   * whoever builds the machine, who has to hear of the failure.
+   * `staging` may be shared with others of this thread. `onDone` is called once: with undefined when all memory is there, or with what went wrong. In
+   * that case those who wait for memory wait on, as what they would find is not the guest's; but not before built(), when
+   * they are no guests, but whoever builds the machine, who has to hear of the failure.
    */
-  constructor(setup: PagerSetup, loop: EventLoop, onDone: (error: unknown) => void) {
+  constructor(setup: PagerSetup, staging: Staging, loop: EventLoop, onDone: (error: unknown) => void) {
     const { source } = setup;
     requireSameSize(source, setup.target);
+    if (source.chunkSize > staging.slotSize) this.ownStaging = new Staging(source.chunkSize);
+    this.staging = this.ownStaging ?? staging;
     this.setup = setup;
     this.loop = loop;
     this.onDone = onDone;
@@ -57,7 +60,6 @@ export class Pager {
     this.userfault = new UserFaultFd(setup.userfaultFd);
     this.loaded = new Uint8Array(source.chunks.length);
     this.reader = new ChunkReader(source);
-    this.staging = allocateNative(source.chunkSize, { huge: true });
     const rest = Array.from(source.chunks.keys()).filter(chunk => source.chunks[chunk] !== null);
     this.queue = [...source.workingSet, ...rest];
     loop.add(setup.userfaultFd, () => this.guarded(() => this.serveFaults()));
@@ -83,7 +85,7 @@ export class Pager {
   close(): void {
     if (this.ended) return;
     this.ended = true;
-    this.staging.free();
+    this.ownStaging?.free();
     this.reader.free();
   }
 
@@ -95,8 +97,8 @@ export class Pager {
       const early_ms = this.released_ms + HEAD_START_MS - performance.now();
       if (early_ms > 0) return Math.ceil(early_ms);
     }
-    for (; this.next < this.queue.length; this.next++) {
-      const chunk = this.queue[this.next] as number;
+    while (this.next < this.queue.length) {
+      const chunk = this.queue[this.next++] as number;
       if (this.loaded[chunk] === 1) continue;
       this.guarded(() => this.load(chunk));
       this.state.notePrefetch();
@@ -133,10 +135,11 @@ export class Pager {
     const { canMove } = this.setup;
     const { staging, reader } = this;
     const length = reader.chunkLength(chunk);
-    reader.read(chunk, staging.address);
+    const staged = staging.take();
+    reader.read(chunk, staged);
     this.loaded[chunk] = 1;
-    if (canMove) this.userfault.move(this.address(chunk), staging.address, length);
-    else this.userfault.copy(this.address(chunk), staging.address, length);
+    if (canMove) this.userfault.move(this.address(chunk), staged, length);
+    else this.userfault.copy(this.address(chunk), staged, length);
   }
 
   private guarded(work: () => void): void {

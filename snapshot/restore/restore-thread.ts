@@ -5,6 +5,7 @@ import type { MemorySource } from '../image/memory-source.ts';
 import { type LoadTarget, loadEagerly } from './eager.ts';
 import { Pager, type PagerSetup } from './pager.ts';
 import { Rotation } from './rotation.ts';
+import { Staging } from './staging.ts';
 
 export type RestoreMessage =
   | { readonly load: MemorySource; readonly into: LoadTarget }
@@ -31,13 +32,20 @@ serveIoThread<RestoreRequest>(loop => {
   /** By VM, those whose memory is loaded lazily. */
   const jobs = new Map<number, Job>();
   const rotation = new Rotation();
-  loop.onBeforeSleep(() => rotation.prefetch());
+  /** Pagers use it in turns, each for one chunk. */
+  const staging = new Staging();
+  loop.onBeforeSleep(() => {
+    const wait_ms = rotation.prefetch();
+    // Started ahead, it has time until it is told what to load, and again until the first VM is let run.
+    return wait_ms < 0 && staging.prepare() ? 0 : wait_ms;
+  });
   loop.onClose(() => {
     for (const { pager } of jobs.values()) pager.close();
+    staging.free();
   });
 
   function page(vm: number, setup: PagerSetup): void {
-    const pager = new Pager(setup, loop, error => {
+    const pager = new Pager(setup, staging, loop, error => {
       job.failure = error;
       rotation.remove(pager);
     });

@@ -41,6 +41,8 @@ export interface GuestOptions {
   readonly folder?: string;
 }
 
+/** Until threads that were started ahead have done what they do while nothing is asked of them. */
+const THREADS_SETTLE_MS = 250;
 /** What the snapshots call it. */
 const VM_NAME = 'bench';
 /** Longer than the window over which a rate is taken. */
@@ -171,6 +173,7 @@ export class TsvmmSubject {
     if (threadsAhead) threads.startAhead();
     await vcpuThread?.started();
     await threads.startedAhead();
+    if (threadsAhead) await setTimeout(THREADS_SETTLE_MS);
     const started = performance.now();
     if (!threadsAhead) threads.startAhead();
     const chain = readChain(new SnapshotReader(this.lastSnapshot));
