@@ -46,11 +46,8 @@ export function pauseTogether(pauses: readonly Pause[]): PauseOutcome[] {
   };
 
   const threads = pauses.reduce((sum, { transient }) => sum + transient.threadCount, 0);
-  const processors = availableParallelism();
-  // To look while one waits, one processor must be left for this thread. Where many VMs wait for their turn, whatever is
-  // copied for one keeps all the others waiting; where everybody has a processor, faults would. A VM alone keeps nobody.
-  const copiesHotPages = pauses.length > 1 && threads <= processors;
-  const terms = { spins: threads + 1 <= processors, copiesHotPages };
+  // One processor is this thread's own. Faults after the pause keep peers waiting, which a VM alone has none of.
+  const terms = { spins: threads + 1 <= availableParallelism(), copiesHotPages: pauses.length > 1 };
   each(pauses, ({ transient }) => transient.rehearse(terms));
   const deadline_ms = performance.now() + REHEARSAL_LIMIT_MS + REHEARSAL_LIMIT_EACH_MS * (pauses.length - 1);
   pauses.every(({ transient }) => transient.waitForRehearsal(deadline_ms));
