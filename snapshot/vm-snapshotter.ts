@@ -181,7 +181,7 @@ export class VmSnapshotter {
     this.saving = saving;
     const saved = await saving;
     this.requireWanted();
-    if (!process.env.X_COLD) this.hotPages.learn(saved.writes);
+    this.hotPages.learn(saved.writes);
     this.mechanism.disarm();
     this.phase = 'saved';
     const report = this.report(saved);

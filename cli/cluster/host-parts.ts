@@ -5,7 +5,6 @@ import { DeviceHost } from '../../vmm/devices/device-host.ts';
 import type { BalloonPlug, ConsolePlug, DevicePlug } from '../../vmm/devices/plug.ts';
 import { Kvm } from '../../vmm/kvm/kvm.ts';
 import { Machine } from '../../vmm/machine.ts';
-import type { MachineSoftware } from '../../vmm/machine-parts.ts';
 import type { ImageGuest, ResolvedCluster, ResolvedVm } from '../config/resolved.ts';
 import { runsDirectory } from '../home/layout.ts';
 import { explainTap } from './clone.ts';
@@ -26,7 +25,6 @@ export class HostParts implements ClusterParts {
   private readonly signal: AbortSignal;
   /** The snapshot that the cluster goes on from, instead of booting; to be set before anything is created. */
   restore: RestoreSource | undefined;
-  private restoredCount = 0;
   /** Told of a thread that has failed: guests wait for their devices for ever then. */
   onFailure: (error: Error) => void = () => {};
   networks: SnapshotNetworks | undefined;
@@ -60,7 +58,7 @@ export class HostParts implements ClusterParts {
   async createMachine(recipe: MachineRecipe): Promise<Machine> {
     const { bootFile, initrd, ...config } = recipe;
     const threads = this.threads.takeVcpus(recipe.vcpus);
-    const restored = this.restoredSoftware(recipe.name);
+    const restored = this.restore?.software(recipe.name, this.threads.restore);
     const machine = await Machine.create(this.kvm, {
       ...config,
       imagePath: bootFile,
@@ -111,13 +109,6 @@ export class HostParts implements ClusterParts {
     await this.threads.close();
     await this.devices.stop();
     this.kvm.close();
-  }
-
-  /** Every VM's memory is loaded by a thread of its own, which starts while the machine is composed. */
-  private restoredSoftware(vm: string): MachineSoftware | undefined {
-    if (this.restore === undefined) return undefined;
-    if (this.restoredCount++ > 0) this.threads.restore.startAhead();
-    return this.restore.software(vm, this.threads.restore);
   }
 
   private async imageFiles({ image: name, packages }: ImageGuest): Promise<BootFiles> {

@@ -44,8 +44,8 @@ export class Pager {
   private readonly onDone: (error: unknown) => void;
 
   /**
-   * `staging` may be shared with others of this thread. `onDone` is called once: with undefined when all memory is there, or with what went wrong. In
-   * that case those who wait for memory wait on, as what they would find is not the guest's; but not before built(), when
+   * `staging` may be shared with others of this thread. `onDone` is called once: with undefined when all memory is there,
+   * or with what went wrong. In that case those who wait for memory wait on, as what they would find is not the guest's; but not before built(), when
    * they are no guests, but whoever builds the machine, who has to hear of the failure.
    */
   constructor(setup: PagerSetup, staging: Staging, loop: EventLoop, onDone: (error: unknown) => void) {

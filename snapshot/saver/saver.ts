@@ -107,7 +107,7 @@ function saveWith(writer: ChunkWriter, cow: CopyOnWrite): SaveResult {
     for (let i = 0; i < eagerPages.count; i++) {
       const page = eagerPages.page(i);
       // Negative: a writer is about to fill it in.
-      if (page >= 0) saveChunk(Math.floor((page * PAGE_SIZE) / chunkSize));
+      if (page >= 0) saveChunk(cow.chunkOf(page));
     }
     for (;;) {
       requireArmed(state);

@@ -71,7 +71,7 @@ export class CopyOnWrite implements WriteGuard {
    */
   savePage(page: number, counter: typeof CowCounter.cow_faults | typeof CowCounter.vmm_write_saves): boolean {
     const { state } = this;
-    const chunk = Math.floor((page * PAGE_SIZE) / state.chunkSize);
+    const chunk = this.chunkOf(page);
     if (state.isReleased(chunk) || state.isEager(chunk, page)) return false;
     return this.saveAsWriter(chunk, counter, page);
   }
@@ -99,9 +99,9 @@ export class CopyOnWrite implements WriteGuard {
   private savePart(chunk: number, page: number, started: number): boolean {
     const { state } = this;
     const { eagerPages, chunkSize } = state;
+    if (!this.hasEagerPages(chunk)) return false;
     const chunkFirst = (chunk * chunkSize) / PAGE_SIZE;
     const chunkEnd = chunkFirst + this.chunkLength(chunk) / PAGE_SIZE;
-    if (eagerPages.next(0, chunkFirst, chunkEnd) < 0) return false;
     if (eagerPages.countIn(chunkFirst, chunkEnd, eagerPages.firstOfWriters) > MOST_PART_PAGES) return false;
     // Another writer was quicker.
     if (eagerPages.has(page)) return true;
@@ -162,7 +162,7 @@ export class CopyOnWrite implements WriteGuard {
   saveEagerly(firstPage: number, pageCount: number): void {
     const { state } = this;
     const { eagerPages, chunkSize } = state;
-    const chunk = Math.floor((firstPage * PAGE_SIZE) / chunkSize);
+    const chunk = this.chunkOf(firstPage);
     if (!state.armed || state.isReleased(chunk)) return;
     const index = chunkSize === PAGE_SIZE ? -1 : eagerPages.reserve(pageCount);
     if (index < 0) {
@@ -209,6 +209,11 @@ export class CopyOnWrite implements WriteGuard {
     } else {
       checked(mprotect(address, length, PROT.READ | PROT.WRITE), 'mprotect');
     }
+  }
+
+  /** The chunk that a page belongs to, by its number in RAM. */
+  chunkOf(page: number): number {
+    return Math.floor((page * PAGE_SIZE) / this.state.chunkSize);
   }
 
   chunkAddress(chunk: number): Hva {
