@@ -136,6 +136,7 @@ export class Machine extends EventEmitter<MachineEvents> {
       thread.on('power', kind => this.guestEnded({ kind }));
       thread.on('warning', message => this.warn(message));
       thread.on('error', error => this.guestEnded({ kind: 'error', error }));
+      thread.listen();
     }
   }
 

@@ -19,12 +19,23 @@ const Word = {
   COUNT: 16,
 } as const;
 
-/** SNAPSHOT: stop, write the vCPU's state into its slab, and wait for another request. */
-export const VcpuRequest = { PARK: 0, RUN: 1, END: 2, SNAPSHOT: 3 } as const;
+/** NONE: there is no vCPU yet. SNAPSHOT: stop, write the vCPU's state into its slab, and wait for another request. */
+export const VcpuRequest = { NONE: 0, PARK: 1, RUN: 2, END: 3, SNAPSHOT: 4 } as const;
 export type VcpuRequest = (typeof VcpuRequest)[keyof typeof VcpuRequest];
 
-/** STOPPED: out of the guest for a snapshot; CAPTURED: its state is in the slab. */
-export const VcpuState = { STARTING: 0, PARKED: 1, RUNNING: 2, ENDED: 3, STOPPED: 4, CAPTURED: 5 } as const;
+/**
+ * LOADED: all code is there, but no vCPU yet; STOPPED: out of the guest for a snapshot; CAPTURED: its state is in the
+ * slab.
+ */
+export const VcpuState = {
+  STARTING: 0,
+  LOADED: 1,
+  PARKED: 2,
+  RUNNING: 3,
+  ENDED: 4,
+  STOPPED: 5,
+  CAPTURED: 6,
+} as const;
 export type VcpuState = (typeof VcpuState)[keyof typeof VcpuState];
 
 const TIMES = 4;

@@ -23,6 +23,8 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
   private readonly port: MessagePort;
   private readonly exited: Promise<void>;
   private vcpu: Vcpu | undefined;
+  private failure: TsvmmError | undefined;
+  private isListening = false;
 
   /** Starts the thread, which takes a while; assign() need not wait for it. */
   constructor() {
@@ -31,22 +33,36 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
     this.port = port1;
     const data: VcpuThreadData = { control: this.control.buffer, port: port2 };
     this.worker = startThread(import.meta.url, './vcpu-thread', { workerData: data, transferList: [port2] });
-    this.port.on('message', (message: VcpuMessage) => this.dispatch(message));
     this.worker.on('error', cause => {
-      this.emit('error', new TsvmmError('TSVMM_E_WORKER', 'a vCPU thread failed', { cause }));
+      this.failure = new TsvmmError('TSVMM_E_WORKER', 'a vCPU thread failed', { cause });
+      if (this.isListening) this.emit('error', this.failure);
     });
     this.exited = new Promise(resolve => this.worker.once('exit', () => resolve()));
   }
 
-  /** Gives the thread its vCPU; once. */
+  /** Gives the thread its vCPU, for which it prepares at once; once. */
   assign(vcpu: Vcpu, setup: Omit<VcpuSetup, 'vcpu'>): void {
     this.vcpu = vcpu;
     this.port.postMessage({ ...setup, vcpu: vcpu.descriptor } satisfies VcpuSetup);
+    this.control.request = VcpuRequest.PARK;
   }
 
   /** Resolves once the thread has loaded its code, or has failed to. */
   async started(): Promise<void> {
     await Promise.race([this.control.stateOtherThan(VcpuState.STARTING), this.exited]);
+  }
+
+  /** Resolves once the thread waits for run(), after assign(), or has failed: a guest that is let run then runs at once. */
+  async ready(): Promise<void> {
+    await this.started();
+    await Promise.race([this.control.stateOtherThan(VcpuState.LOADED), this.exited]);
+  }
+
+  /** Lets events come from now on, and those that came before. */
+  listen(): void {
+    this.isListening = true;
+    this.port.on('message', (message: VcpuMessage) => this.dispatch(message));
+    if (this.failure !== undefined) setImmediate(() => this.emit('error', this.failure as TsvmmError));
   }
 
   run(): void {

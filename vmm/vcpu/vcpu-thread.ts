@@ -1,6 +1,6 @@
 /**
  * A vCPU's thread. It can be started before its VM exists: it loads its code, then sleeps until control gives it a
- * vCPU (VcpuSetup) and asks it to run.
+ * vCPU (VcpuSetup), prepares for that, and sleeps until it is asked to run.
  */
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { XsaveArea } from '../arch/x86_64/xsave-area.ts';
@@ -93,8 +93,8 @@ async function loadCompletion(setup: CompletionSetup, vcpu: Vcpu, memory: GuestM
 }
 
 control.thread = gettid();
-control.state = VcpuState.PARKED;
-control.sleepWhileRequestIs(VcpuRequest.PARK);
+control.state = VcpuState.LOADED;
+control.sleepWhileRequestIs(VcpuRequest.NONE);
 const setup = receiveMessageOnPort(port)?.message as VcpuSetup | undefined;
 try {
   if (control.request !== VcpuRequest.END && setup !== undefined) await live(setup);
