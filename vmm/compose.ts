@@ -48,6 +48,9 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
 
   const ram = allocateRam(config.memory_bytes, { hugePages: config.hugePages ?? true });
   teardown.add(() => ram.free());
+  const software = config.restored ?? bootSoftware(config);
+  const endSoftware = software.begin?.(ram);
+  if (endSoftware !== undefined) teardown.add(endSoftware);
   const memory = new GuestMemory(ram);
 
   const supported = kvm.supportedCpuid();
@@ -76,14 +79,9 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
     acpiEvents: new AcpiEvents(platform.acpiEvents),
     firmwareTables: config.firmwareTables ?? false,
   };
-  const software = config.restored ?? bootSoftware(config);
-  // Late, as right after KVM_CREATE_VM the kernel takes milliseconds for the first region, soon only microseconds.
-  mapRam(vm, ram);
-  const uninstall = await software.install(parts);
-  if (uninstall !== undefined) teardown.add(uninstall);
-
   const xsave = xsaveAreaOf(supported);
   const completion = config.firmwareTables ? prepareSoftwareKvm(kvm, vm) : undefined;
+  // Before there is anything to run: the threads prepare while the software comes, and need then only be let go.
   for (const [id, thread] of threads.entries()) {
     const slab = slabAddresses[id] as (typeof slabAddresses)[number];
     thread.assign(vcpus[id] as Vcpu, {
@@ -95,13 +93,17 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
       ...(completion && { completion }),
     });
   }
-  // Idempotent, so once more at the top: nothing that the guest uses may go while it runs.
+  // Idempotent, so once more at the top: nothing that a vCPU is made of may go before its thread.
   teardown.add(endThreads);
+
+  // Late, as right after KVM_CREATE_VM the kernel takes milliseconds for the first region, soon only microseconds.
+  mapRam(vm, ram);
+  await software.install(parts);
   const msrs = stateMsrs(kvm, vcpus[0] as Vcpu);
   const slabs = slabAddresses.map(address => new VcpuSlab(address));
   for (const slab of slabs) slab.prepare(msrs);
   // VMs that go on together are released together: the clock of one whose thread still loads would run ahead of it.
-  if (config.restored !== undefined) await Promise.all(threads.map(thread => thread.started()));
+  if (config.restored !== undefined) await Promise.all(threads.map(thread => thread.ready()));
   return { ...parts, platform, threads, slabs };
 }
 

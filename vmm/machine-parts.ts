@@ -24,10 +24,12 @@ export interface MachineParts {
 /** What a machine is to run: software to boot, or the state of another machine to go on from. */
 export interface MachineSoftware {
   /**
-   * Fills RAM and sets up vCPUs and devices. What it answers is called when the vCPUs have ended, before anything of
-   * the machine goes.
+   * RAM is there, though no guest memory yet: what takes long may begin. What it answers is called when the vCPUs have
+   * ended and before RAM goes, whether there was an install() or not.
    */
-  install(parts: MachineParts): void | Promise<void | (() => Promise<void>)>;
+  begin?(ram: Ram): () => Promise<void>;
+  /** Fills RAM and sets up vCPUs and devices. */
+  install(parts: MachineParts): void | Promise<void>;
   /** Called when the machine is let run, right before its vCPUs are. */
   release?(parts: Pick<MachineParts, 'vm'>): void;
 }

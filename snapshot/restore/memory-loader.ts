@@ -1,6 +1,6 @@
 import { deserializeError, type SerializedError } from '../../vmm/errors.ts';
-import type { MachineParts } from '../../vmm/machine-parts.ts';
 import { CowState } from '../../vmm/memory/cow-state.ts';
+import type { Ram } from '../../vmm/memory/ram.ts';
 import {
   RegisterMode,
   UserFaultFd,
@@ -14,7 +14,7 @@ import type { RestoreThread } from './restore-threads.ts';
 /** Brings a snapshot's memory into the RAM of one new machine, by a thread that ends with that work. */
 export class MemoryLoader {
   private readonly source: MemorySource;
-  private readonly ram: MachineParts['ram'];
+  private readonly ram: Ram;
   private readonly cow: CowState;
   private readonly onDamage: (error: Error) => void;
   private readonly thread: RestoreThread;
@@ -28,12 +28,7 @@ export class MemoryLoader {
   });
 
   /** Takes `source` and `thread` over. `onDamage`: a lazy load has failed, while the VM ran already. */
-  constructor(
-    source: MemorySource,
-    thread: RestoreThread,
-    { ram }: Pick<MachineParts, 'ram'>,
-    onDamage: (error: Error) => void,
-  ) {
+  constructor(source: MemorySource, thread: RestoreThread, ram: Ram, onDamage: (error: Error) => void) {
     this.source = source;
     this.thread = thread;
     this.ram = ram;
@@ -118,7 +113,7 @@ interface RegisteredRam {
 }
 
 /** Registers RAM as missing; undefined where the kernel refuses. */
-function openUserfault({ address, length }: MachineParts['ram']): RegisteredRam | undefined {
+function openUserfault({ address, length }: Ram): RegisteredRam | undefined {
   const canMove = (userfaultfdFeatures() & UserfaultFeature.MOVE) !== 0n;
   let userfault: UserFaultFd | undefined;
   try {

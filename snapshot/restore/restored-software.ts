@@ -24,7 +24,7 @@ export interface RestoredSoftware extends MachineSoftware {
   readonly paging: PagingState | undefined;
 }
 
-/** A VM of a snapshot, as a new machine takes it in. Throws TSVMM_E_SNAPSHOT_CORRUPT on install. */
+/** A VM of a snapshot, as a new machine takes it in. Throws TSVMM_E_SNAPSHOT_CORRUPT on begin and install. */
 export function restoredSoftware(
   chain: SnapshotChain,
   name: string,
@@ -34,30 +34,30 @@ export function restoredSoftware(
   const [reader] = chain;
   let clock_ns = 0n;
   let memory: MemoryLoader | undefined;
+  let loading: Promise<void> | undefined;
   return {
     get paging() {
       return memory?.paging;
     },
-    release: ({ vm }) => {
-      vm.setClock(clock_ns + elapsed_ns());
-      memory?.released();
+    begin: ram => {
+      const loader = new MemoryLoader(openMemorySource(chain, name), threads.take(), ram, options.onDamage);
+      memory = loader;
+      loading = loader.load(options.lazy);
+      // install() hears of it, if it comes to that.
+      loading.catch(() => {});
+      return () => loader.close();
     },
     install: async parts => {
       const state = reader.state(reader.vm(name));
       clock_ns = state.clock.clock;
-      const source = openMemorySource(chain, name);
-      const loader = new MemoryLoader(source, threads.take(), parts, options.onDamage);
-      memory = loader;
-      try {
-        await loader.load(options.lazy);
-        loadVmState(state, parts, { elapsed_ns: elapsed_ns() });
-        if (options.newMacs) renewMacs(parts);
-        await loader.built();
-      } catch (error) {
-        await loader.close();
-        throw error;
-      }
-      return () => loader.close();
+      await loading;
+      loadVmState(state, parts, { elapsed_ns: elapsed_ns() });
+      if (options.newMacs) renewMacs(parts);
+      await memory?.built();
+    },
+    release: ({ vm }) => {
+      vm.setClock(clock_ns + elapsed_ns());
+      memory?.released();
     },
   };
 }
