@@ -13,31 +13,40 @@ type Alone = (
   measure: () => Promise<Sample>,
 ) => Contestant;
 
-/** All go on from the snapshot that the first of their kind has taken in the same round. */
+/**
+ * All go on from the snapshot that the first of their kind has taken in the same round. What was saved stands still
+ * meanwhile, as if it had ended, but for the one that goes on beside it.
+ */
 export function restoreContestants(
   ours: TsvmmSubject,
   qemu: QemuSubject | undefined,
   alone: Alone,
 ): Contestant[] {
+  const lazy = () => ours.restore({ lazy: true, threadsAhead: true });
   const own = [
     alone('hotsnap', ours, () => ours.hotsnap('mprotect', Number.NaN)),
-    alone('lazy', ours, () => ours.restore({ lazy: true, threadsAhead: true })),
-    alone('lazy, threads start too', ours, () => ours.restore({ lazy: true, threadsAhead: false })),
-    alone('eager', ours, () => ours.restore({ lazy: false, threadsAhead: true })),
-    alone('tsvmm restore', ours, () => restoreCommand(ours.lastSnapshot)),
-    alone('snap verify', ours, () => ours.verify()),
+    { name: 'lazy', measure: lazy },
+    alone('lazy, beside the original', ours, lazy),
+    {
+      name: 'lazy, threads start too',
+      measure: () => ours.restore({ lazy: true, threadsAhead: false }),
+    },
+    { name: 'eager', measure: () => ours.restore({ lazy: false, threadsAhead: true }) },
+    { name: 'tsvmm restore', measure: () => restoreCommand(ours.lastSnapshot) },
+    { name: 'snap verify', measure: () => ours.verify() },
   ];
   if (qemu === undefined) return own;
   return [
     ...own,
     alone('QEMU stop and save', qemu, () => qemu.stopAndSave(Number.NaN)),
-    alone('QEMU -incoming', qemu, () => qemu.restore()),
+    { name: 'QEMU -incoming', measure: () => qemu.restore() },
   ];
 }
 
 export const restoreNotes = (stat_ms: number): string[] => [
   'lazy, eager: from the request in a process that runs, whose threads were started before or start with it; ' +
     'tsvmm restore, QEMU: from the start of their process',
+  'all but the one beside it: while the VM that was saved stands still',
   `the guest says a line every ${stat_ms} ms: of the time to the line half of that, on the average, is its own`,
   'page-ins: chunks of 2 MiB that the guest or its devices had to wait for, until the line; ahead: loaded before they were asked for',
 ];
