@@ -61,26 +61,31 @@ async function openConsoles(): Promise<void> {
   client = await home.console('duo', 'client');
 }
 
-test.before(async () => {
-  if (obstacle !== undefined) return;
-  home = new LinuxHome();
-  const file = join(home.path, 'duo.yaml');
-  writeFileSync(file, clusterFile);
-  const started = performance.now();
-  await home.run(file);
-  console.log(`booted in ${((performance.now() - started) / 1000).toFixed(0)} s`);
-  await openConsoles();
-  await Promise.all([server.login(), client.login()]);
-});
-test.after(async () => home?.stop());
-/** What goes wrong is told at once: the others may still take long. */
-const linuxTest = (name: string, body: () => Promise<void>) =>
-  testUnless(obstacle, test, name, () =>
+/** What goes wrong is told at once: uvu says nothing of what a hook throws, and the other tests may still take long. */
+const told =
+  (name: string, body: () => Promise<void>): (() => Promise<void>) =>
+  () =>
     body().catch(error => {
       console.log(`${name}: ${error}`);
       throw error;
-    }),
-  );
+    });
+
+test.before(
+  told('boot', async () => {
+    if (obstacle !== undefined) return;
+    home = new LinuxHome();
+    const file = join(home.path, 'duo.yaml');
+    writeFileSync(file, clusterFile);
+    const started = performance.now();
+    await home.run(file);
+    console.log(`booted in ${((performance.now() - started) / 1000).toFixed(0)} s`);
+    await openConsoles();
+    await Promise.all([server.login(), client.login()]);
+  }),
+);
+test.after(async () => home?.stop());
+const linuxTest = (name: string, body: () => Promise<void>) =>
+  testUnless(obstacle, test, name, told(name, body));
 
 linuxTest('boot to login with all processors, disk, network, entropy, clock and balloon', async () => {
   assert.is(await server.output('nproc'), String(VCPUS));

@@ -20,4 +20,5 @@ export const LowMemory = {
   /** A page of its own: 16 bytes that are others in each restored copy. */
   GENERATION_ID: 0xef000,
   MP_TABLE: 0xf0000,
+  RESET_VECTOR: 0xffff0,
 } as const;
