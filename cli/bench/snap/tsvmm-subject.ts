@@ -236,7 +236,7 @@ export class TsvmmSubject {
       fallbacks: report.fallbacks,
       stall_us_max: counters.stall_us_max,
       stalls_long: counters.stalls_long,
-      ...perChunk(counters),
+      ...perStall(counters),
       buffer_waits: counters.buffer_waits,
       written_mib: report.memory_bytes / 2 ** 20,
     };
@@ -328,13 +328,16 @@ async function pagedIn({ paging }: RestoredSoftware, started_ms: number): Promis
   };
 }
 
-/** What a writer spends on a chunk, on the average. */
-function perChunk(counters: CowState['counters']): Sample {
-  const { cow_faults, vmm_write_saves, stall_us_sum, copy_us_sum, unprotect_us_sum } = counters;
-  const chunks = Math.max(1, cow_faults + vmm_write_saves);
+/** What a writer spends on a chunk or a part of one, on the average, and how many of a hundred take it long. */
+function perStall(counters: CowState['counters']): Sample {
+  const { stall_us_sum, copy_us_sum, unprotect_us_sum, stalls_long } = counters;
+  const wholes = counters.cow_faults + counters.vmm_write_saves;
+  const parts = counters.cow_faults_partial + counters.vmm_write_saves_partial;
+  const stalls = Math.max(1, wholes + parts);
   return {
-    stall_us: stall_us_sum / chunks,
-    copy_us: copy_us_sum / chunks,
-    unprotect_us: unprotect_us_sum / chunks,
+    stall_us: stall_us_sum / stalls,
+    copy_us: copy_us_sum / stalls,
+    unprotect_us: unprotect_us_sum / stalls,
+    stalls_long_percent: (100 * stalls_long) / stalls,
   };
 }
