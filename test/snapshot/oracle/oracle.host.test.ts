@@ -9,6 +9,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { hostKind } from '../../../vmm/kvm/host-kind.ts';
 import type { MachineExit } from '../../../vmm/machine.ts';
 import { lacksKvm } from '../../support/bench-image.ts';
 import { Guest } from '../../support/guest.ts';
@@ -81,12 +82,14 @@ for (const [index, oracleCase] of cases.entries()) {
   );
 }
 
-testUnless(lacksKvm(), test, 'the rounds met all four ways to save a chunk', () => {
+/** These guests have no devices (devices.host.test.ts is for theirs): we write what a KVM in software leaves to us. */
+const ways = ['pages_eager', 'pages_active', 'cow_faults'];
+if (hostKind() === 'software') ways.push('vmm_write_saves');
+
+testUnless(lacksKvm(), test, 'the rounds met all ways to save a chunk', () => {
   console.log([...totals].map(([name, value]) => `${name} ${value}`).join(', '));
   if (rounds < 50) return;
-  for (const name of ['pages_eager', 'pages_active', 'cow_faults', 'vmm_write_saves']) {
-    assert.ok((totals.get(name) ?? 0) > 0, name);
-  }
+  for (const name of ways) assert.ok((totals.get(name) ?? 0) > 0, name);
 });
 
 test.run();
