@@ -28,10 +28,11 @@ test.after(async () => home?.stop());
 
 /** The first block of code in this language after `heading`. */
 function block(page: string, heading: string, language: string): string {
-  const text = readFileSync(join(project, page), 'utf8').split(`\n${heading}\n`)[1] ?? '';
-  const found = text.split(`\n\`\`\`${language}\n`)[1]?.split('\n```\n')[0];
+  const text = `\n${readFileSync(join(project, page), 'utf8')}`.split(`\n${heading}\n`)[1] ?? '';
+  const blocks = [...text.matchAll(/^```(\w*)\n(.*?)^```$/gms)];
+  const found = blocks.find(([, name]) => name === language)?.[2];
   assert.ok(found, `${page}: ${heading} has ${language || 'commands'}`);
-  return `${found}\n`;
+  return found as string;
 }
 
 /** A folder like the user's, with parts of the Debian image under the names that the cluster file has for them. */
