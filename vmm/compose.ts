@@ -49,8 +49,8 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
   const ram = allocateRam(config.memory_bytes, { hugePages: config.hugePages ?? true });
   teardown.add(() => ram.free());
   const software = config.restored ?? bootSoftware(config);
-  const endSoftware = software.begin?.(ram);
-  if (endSoftware !== undefined) teardown.add(endSoftware);
+  const begun = software.begin?.(ram);
+  if (begun !== undefined) teardown.add(() => begun.end());
   const memory = new GuestMemory(ram);
 
   const supported = kvm.supportedCpuid();
@@ -81,7 +81,9 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
   };
   const xsave = xsaveAreaOf(supported);
   const completion = config.firmwareTables ? prepareSoftwareKvm(kvm, vm) : undefined;
-  // Before there is anything to run: the threads prepare while the software comes, and need then only be let go.
+  // Idempotent, so once more at the top: nothing that a vCPU is made of may go before its thread.
+  teardown.add(async () => void (await Promise.all([endThreads(), begun?.letGo()])));
+  // Before there is anything to run: the threads prepare while the software comes, and need then only be let run.
   for (const [id, thread] of threads.entries()) {
     const slab = slabAddresses[id] as (typeof slabAddresses)[number];
     thread.assign(vcpus[id] as Vcpu, {
@@ -93,8 +95,6 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
       ...(completion && { completion }),
     });
   }
-  // Idempotent, so once more at the top: nothing that a vCPU is made of may go before its thread.
-  teardown.add(endThreads);
 
   // Late, as right after KVM_CREATE_VM the kernel takes milliseconds for the first region, soon only microseconds.
   mapRam(vm, ram);

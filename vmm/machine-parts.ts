@@ -21,13 +21,18 @@ export interface MachineParts {
   readonly firmwareTables: boolean;
 }
 
+/** What a machine's software does from begin() on, whether there was an install() or not. Both are idempotent. */
+export interface BegunSoftware {
+  /** The vCPUs have been asked to end: whoever waits for memory that will never come is let go, or nobody could end. */
+  letGo(): Promise<void>;
+  /** Nobody uses RAM any more. */
+  end(): Promise<void>;
+}
+
 /** What a machine is to run: software to boot, or the state of another machine to go on from. */
 export interface MachineSoftware {
-  /**
-   * RAM is there, though no guest memory yet: what takes long may begin. What it answers is called when the vCPUs have
-   * ended and before RAM goes, whether there was an install() or not.
-   */
-  begin?(ram: Ram): () => Promise<void>;
+  /** RAM is mapped, all else is still to be made: what takes long may begin. When it throws, nothing has begun. */
+  begin?(ram: Ram): BegunSoftware;
   /** Fills RAM and sets up vCPUs and devices. */
   install(parts: MachineParts): void | Promise<void>;
   /** Called when the machine is let run, right before its vCPUs are. */

@@ -136,7 +136,6 @@ export class Machine extends EventEmitter<MachineEvents> {
       thread.on('power', kind => this.guestEnded({ kind }));
       thread.on('warning', message => this.warn(message));
       thread.on('error', error => this.guestEnded({ kind: 'error', error }));
-      thread.listen();
     }
   }
 
@@ -156,6 +155,8 @@ export class Machine extends EventEmitter<MachineEvents> {
     if (this.currentState !== 'created') return;
     installKickSignal();
     this.endConsolePoll = consolePoll.add(() => this.fetchConsole());
+    // Not before, as nobody may listen to us yet.
+    for (const thread of this.threads) thread.listen();
     this.config.restored?.release?.(this);
     this.run();
     if (this.config.restored !== undefined) this.stirDevices();

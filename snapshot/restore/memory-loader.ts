@@ -22,6 +22,7 @@ export class MemoryLoader {
   paging: PagingState | undefined;
   private userfault: RegisteredRam | undefined;
   private closing: Promise<void> | undefined;
+  private lettingGo = false;
   private endBuilding: () => void = () => {};
   private readonly whenBuilt = new Promise<void>(resolve => {
     this.endBuilding = resolve;
@@ -76,7 +77,18 @@ export class MemoryLoader {
       this.thread.request('released').catch(() => {});
   }
 
-  /** Before RAM goes, when no vCPU runs any more. Idempotent. */
+  /**
+   * Lets those go on who wait for memory that will never come, as it was damaged or the thread has failed; what they find
+   * is not the guest's, which must not run any more. Idempotent.
+   */
+  async letGo(): Promise<void> {
+    if (this.userfault === undefined || this.closing !== undefined) return;
+    this.lettingGo = true;
+    const failure = await this.thread.request('failure').catch(error => error);
+    if (failure !== undefined) this.closeUserfault();
+  }
+
+  /** Before RAM goes, when nobody uses it any more. Idempotent. */
   close(): Promise<void> {
     this.closing ??= this.end();
     return this.closing;
@@ -86,7 +98,12 @@ export class MemoryLoader {
     this.endBuilding();
     await this.thread.stop();
     closeMemorySource(this.source);
+    this.closeUserfault();
+  }
+
+  private closeUserfault(): void {
     this.userfault?.close();
+    this.userfault = undefined;
   }
 
   /** All is there: nothing of the snapshot is needed any more. If not, whoever waits for memory must go on waiting. */
@@ -95,6 +112,7 @@ export class MemoryLoader {
     if (this.closing !== undefined) return;
     const failure = await this.thread.request('failure').catch(() => undefined);
     if (failure !== undefined) {
+      if (this.lettingGo) return this.closeUserfault();
       // Whoever builds the machine hears of it from built().
       await this.whenBuilt;
       if (this.closing !== undefined) return;

@@ -18,7 +18,7 @@ export interface PagerSetup {
   readonly state: SharedArrayBuffer;
 }
 
-/** So many chunks come before the VM runs, in the time that its state takes: all that most guests need at once. */
+/** So many chunks come before the VM runs, while its machine is made: all that most guests need at once. */
 const HEAD_CHUNKS = 8;
 /** The rest waits so long after the VM was let run, as in that time the guest asks for much and each chunk makes it wait. */
 const HEAD_START_MS = 50;
@@ -45,8 +45,8 @@ export class Pager {
 
   /**
    * `staging` may be shared with others of this thread. `onDone` is called once: with undefined when all memory is there,
-   * or with what went wrong. In that case those who wait for memory wait on, as what they would find is not the guest's; but not before built(), when
-   * they are no guests, but whoever builds the machine, who has to hear of the failure.
+   * or with what went wrong. In that case those who wait for memory wait on, as what they would find is not the guest's;
+   * but not before built(), when they are no guests, but whoever builds the machine, who has to hear of the failure.
    */
   constructor(setup: PagerSetup, staging: Staging, loop: EventLoop, onDone: (error: unknown) => void) {
     const { source } = setup;

@@ -1,5 +1,7 @@
+import { TsvmmError } from '../../vmm/errors.ts';
 import type { MachineSoftware } from '../../vmm/machine-parts.ts';
 import { openMemorySource, type SnapshotChain } from '../image/chain.ts';
+import type { VmState } from '../image/vm-state.ts';
 import { renewMacs } from './identity.ts';
 import { loadVmState } from './load-state.ts';
 import { MemoryLoader } from './memory-loader.ts';
@@ -20,7 +22,7 @@ export interface RestoreOptions {
 }
 
 export interface RestoredSoftware extends MachineSoftware {
-  /** Of memory that comes lazily, once it is installed. */
+  /** Of memory that comes lazily, once that has begun. */
   readonly paging: PagingState | undefined;
 }
 
@@ -32,32 +34,34 @@ export function restoredSoftware(
 ): RestoredSoftware {
   const { elapsed_ns = () => 0n, threads = new RestoreThreads() } = options;
   const [reader] = chain;
-  let clock_ns = 0n;
-  let memory: MemoryLoader | undefined;
-  let loading: Promise<void> | undefined;
+  let begun:
+    | { readonly state: VmState; readonly memory: MemoryLoader; readonly loading: Promise<void> }
+    | undefined;
   return {
     get paging() {
-      return memory?.paging;
+      return begun?.memory.paging;
     },
     begin: ram => {
-      const loader = new MemoryLoader(openMemorySource(chain, name), threads.take(), ram, options.onDamage);
-      memory = loader;
-      loading = loader.load(options.lazy);
+      const state = reader.state(reader.vm(name));
+      const memory = new MemoryLoader(openMemorySource(chain, name), threads.take(), ram, options.onDamage);
+      const loading = memory.load(options.lazy);
       // install() hears of it, if it comes to that.
       loading.catch(() => {});
-      return () => loader.close();
+      begun = { state, memory, loading };
+      return { letGo: () => memory.letGo(), end: () => memory.close() };
     },
     install: async parts => {
-      const state = reader.state(reader.vm(name));
-      clock_ns = state.clock.clock;
-      await loading;
-      loadVmState(state, parts, { elapsed_ns: elapsed_ns() });
+      if (begun === undefined)
+        throw new TsvmmError('TSVMM_E_INTERNAL', 'nothing of the memory was asked for');
+      await begun.loading;
+      loadVmState(begun.state, parts, { elapsed_ns: elapsed_ns() });
       if (options.newMacs) renewMacs(parts);
-      await memory?.built();
+      await begun.memory.built();
     },
     release: ({ vm }) => {
-      vm.setClock(clock_ns + elapsed_ns());
-      memory?.released();
+      if (begun === undefined) return;
+      vm.setClock(begun.state.clock.clock + elapsed_ns());
+      begun.memory.released();
     },
   };
 }

@@ -22,7 +22,8 @@ export class Staging {
     this.slotSize = slotSize;
     this.memory = allocateNative(SLOTS * slotSize, { huge: true });
     // V8 takes a large view for heap memory and collects garbage at once, some 10 ms long: now, while nobody waits.
-    look(this.memory.address, SLOTS * slotSize);
+    look(this.memory.address, 1);
+    look(hvaOffset(this.memory.address, SLOTS * slotSize - 1), 1);
   }
 
   /** Gets the memory of one more slot; false when all have theirs. */

@@ -1,5 +1,5 @@
 /**
- * What lies below 1 MiB when the guest is entered. All of it but the tables in the former BIOS area, which the memory
+ * What lies below 1 MiB when the guest is entered. All of it but what is in the former BIOS area, which the memory
  * map reserves, is the guest's as soon as it has read it.
  */
 export const LowMemory = {

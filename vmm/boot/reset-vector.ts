@@ -12,9 +12,9 @@ const resetCode = Uint8Array.of(
 );
 
 /**
- * Puts code where a PC's firmware begins in real mode (F000:FFF0), which is where a kernel that knows no better way ends to
- * be reset. Linux up to 6.1 with CONFIG_EFI does: as the hardware is reduced it wants EFI to reset it, and goes there when
- * there is none.
+ * Puts code where a PC's firmware begins in real mode (F000:FFF0): a kernel that knows no other way goes there to be reset.
+ * Linux 6.1 with CONFIG_EFI (Debian 12) does: on hardware that is reduced in ACPI's sense it leaves the reset to EFI, and
+ * without EFI to the firmware in real mode; neither the reset register nor the keyboard controller is tried.
  */
 export function writeResetVector(memory: GuestMemory): void {
   memory.copyIn(gpa(LowMemory.RESET_VECTOR), resetCode);

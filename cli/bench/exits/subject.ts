@@ -100,6 +100,8 @@ export class Subject {
     try {
       const [vcpu] = machine.vcpus;
       if (vcpu === undefined) throw new Error('the machine has no vCPU');
+      // What it prepares, it does beside us, and to the same kvm_run.
+      await machine.threads[0]?.ready();
       vcpu.immediateExit = true;
       return measure('enter', count, () => duration_ns(() => vcpu.enter()));
     } finally {

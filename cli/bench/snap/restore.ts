@@ -14,8 +14,8 @@ type Alone = (
 ) => Contestant;
 
 /**
- * All go on from the snapshot that the first of their kind has taken in the same round. What was saved stands still
- * meanwhile, as if it had ended, but for the one that goes on beside it.
+ * All go on from the snapshot that the first of their kind took last. What was saved stands still meanwhile, as if it had
+ * ended, but for the one that goes on beside it.
  */
 export function restoreContestants(
   ours: TsvmmSubject,
@@ -46,7 +46,7 @@ export function restoreContestants(
 export const restoreNotes = (stat_ms: number): string[] => [
   'lazy, eager: from the request in a process that runs, whose threads were started before or start with it; ' +
     'tsvmm restore, QEMU: from the start of their process',
-  'all but the one beside it: while the VM that was saved stands still',
+  'the VM that was saved stands still meanwhile, but for what is restored beside it',
   `the guest says a line every ${stat_ms} ms: of the time to the line half of that, on the average, is its own`,
   'page-ins: chunks of 2 MiB that the guest or its devices had to wait for, until the line; ahead: loaded before they were asked for',
 ];

@@ -203,7 +203,12 @@ function goals(all: Summaries, { memory_bytes }: SnapBenchOptions): Goal[] {
   add('downtime p99 below 4 ms', ms(ours.downtime_us?.p99), 4, ' ms');
   add('arming at most 0.3 ms per GiB', ms(ours.arm_us?.median, gib), 0.3, ' ms');
   add('longest stall of the guest below 1 ms, p99 of the snapshots', ms(ours.stall_us_max?.p99), 1, ' ms');
-  add('99 of 100 stalls below 1 ms, in any snapshot', ours.stalls_long_percent?.p99, 1, ' of 100 are not');
+  add(
+    '99 of 100 stalls below 1 ms, p99 of the snapshots',
+    ours.stalls_long_percent?.p99,
+    1,
+    ' of 100 are not',
+  );
   add(
     'on the disk in at most 1/0.7 of the time of dd',
     share(ours, all[DD], 'durable_ms'),

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -8,8 +9,11 @@ import { SnapshotReader } from '../../../snapshot/image/reader.ts';
 import type { PagingState } from '../../../snapshot/restore/paging-state.ts';
 import { RestoreThreads } from '../../../snapshot/restore/restore-threads.ts';
 import { type RestoredSoftware, restoredSoftware } from '../../../snapshot/restore/restored-software.ts';
+import { DeviceHost } from '../../../vmm/devices/device-host.ts';
+import type { DevicePlug } from '../../../vmm/devices/plug.ts';
 import { TsvmmError } from '../../../vmm/errors.ts';
-import { HUGE_PAGE_SIZE, MIB } from '../../../vmm/memory/address.ts';
+import { startThread } from '../../../vmm/io/thread.ts';
+import { HUGE_PAGE_SIZE, hvaOffset, MIB } from '../../../vmm/memory/address.ts';
 import { lacksKvm } from '../../support/bench-image.ts';
 import { Guest, withGuest } from '../../support/guest.ts';
 import { processResources } from '../../support/process-resources.ts';
@@ -97,18 +101,71 @@ testUnless(lacksKvm(), test, 'is loaded by a thread that was started ahead, if t
   assert.ok(processResources().threads < before);
 });
 
+/** Changes a byte of every chunk; once more and it is as it was. */
+function damageAll(): void {
+  const path = join(folder, new SnapshotReader(folder).vm('vm').memory.path);
+  const content = readFileSync(path);
+  const file = openSync(path, 'r+');
+  for (let at = 0; at < content.length; at += HUGE_PAGE_SIZE)
+    writeSync(file, Uint8Array.of((content[at] as number) ^ 1), 0, 1, at);
+  closeSync(file);
+}
+
+testUnless(
+  lacksKvm(),
+  test,
+  'and turns out to be damaged keeps no device from ending that waits for it',
+  async () => {
+    const devices = new DeviceHost();
+    const rng = devices.createRng();
+    let touched: Promise<unknown> | undefined;
+    const device: DevicePlug = {
+      name: rng.name,
+      model: rng.model,
+      attach: (attachment, ram) => rng.attach(attachment, ram),
+      detach: async () => {
+        await touched;
+        await rng.detach();
+      },
+    };
+    let tell: (error: Error) => void = () => {};
+    const damage = new Promise<Error>(resolve => {
+      tell = resolve;
+    });
+    const restored = restoredSoftware(readChain(new SnapshotReader(folder)), 'vm', {
+      lazy: true,
+      onDamage: tell,
+    });
+    const guest = await Guest.create({ cmdline, memory_bytes: MEMORY_BYTES, restored, devices: [device] });
+    // What came ahead is right: the machine is made.
+    damageAll();
+    try {
+      guest.machine.start();
+      assert.match((await damage).message, 'checksum');
+      const { address, length } = guest.machine.ram;
+      const thread = startThread(import.meta.url, './support/toucher', {
+        workerData: hvaOffset(address, length - 1),
+      });
+      await once(thread, 'message');
+      touched = once(thread, 'message');
+      const first = await Promise.race([touched, setTimeout(200, 'waits')]);
+      assert.is(first, 'waits');
+    } finally {
+      damageAll();
+      await guest.stop();
+      await devices.stop();
+    }
+    assert.equal(await touched, [0]);
+  },
+);
+
 testUnless(
   lacksKvm(),
   test,
   'and is damaged is refused while the machine is built, not waited for',
   async () => {
-    const reader = new SnapshotReader(folder);
-    const path = join(folder, reader.vm('vm').memory.path);
-    const content = readFileSync(path);
-    const file = openSync(path, 'r+');
+    damageAll();
     try {
-      for (let at = 0; at < content.length; at += HUGE_PAGE_SIZE)
-        writeSync(file, Uint8Array.of((content[at] as number) ^ 1), 0, 1, at);
       const before = processResources().descriptors;
       const error = await create().then(
         () => undefined,
@@ -117,7 +174,7 @@ testUnless(
       assert.ok(error instanceof TsvmmError && error.code === 'TSVMM_E_SNAPSHOT_CORRUPT', String(error));
       assert.equal(processResources().descriptors, before);
     } finally {
-      closeSync(file);
+      damageAll();
     }
   },
 );
