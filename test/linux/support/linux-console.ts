@@ -3,6 +3,9 @@ import type { Duplex } from 'node:stream';
 /** Emulated processors are slow. */
 const PATIENCE_MS = 1000 * Number(process.env.TSVMM_LINUX_PATIENCE ?? 300);
 
+/** What busybox's shell asks a terminal with each prompt, and does without an answer (ECMA-48, DSR). */
+const WHERE_IS_THE_CURSOR = '\u001b[6n';
+
 /** Somebody who sits at a Linux guest's console. */
 export class LinuxConsole {
   private readonly socket: Pick<Duplex, 'write' | 'destroy'>;
@@ -79,7 +82,7 @@ export class LinuxConsole {
   }
 
   private hear(bytes: Buffer): void {
-    this.said = (this.said + bytes.toString('latin1')).slice(-1_000_000);
+    this.said = (this.said + bytes.toString('latin1')).replaceAll(WHERE_IS_THE_CURSOR, '').slice(-1_000_000);
     this.wake();
   }
 
