@@ -22,9 +22,8 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
   private readonly worker: Worker;
   private readonly port: MessagePort;
   private readonly exited: Promise<void>;
+  private readonly failed: Promise<TsvmmError>;
   private vcpu: Vcpu | undefined;
-  private failure: TsvmmError | undefined;
-  private isListening = false;
 
   /** Starts the thread, which takes a while; assign() need not wait for it. */
   constructor() {
@@ -33,9 +32,10 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
     this.port = port1;
     const data: VcpuThreadData = { control: this.control.buffer, port: port2 };
     this.worker = startThread(import.meta.url, './vcpu-thread', { workerData: data, transferList: [port2] });
-    this.worker.on('error', cause => {
-      this.failure = new TsvmmError('TSVMM_E_WORKER', 'a vCPU thread failed', { cause });
-      if (this.isListening) this.emit('error', this.failure);
+    this.failed = new Promise(resolve => {
+      this.worker.on('error', cause =>
+        resolve(new TsvmmError('TSVMM_E_WORKER', 'a vCPU thread failed', { cause })),
+      );
     });
     this.exited = new Promise(resolve => this.worker.once('exit', () => resolve()));
   }
@@ -60,9 +60,8 @@ export class VcpuHandle extends EventEmitter<VcpuEvents> {
 
   /** Lets events come from now on, and those that came before. */
   listen(): void {
-    this.isListening = true;
     this.port.on('message', (message: VcpuMessage) => this.dispatch(message));
-    if (this.failure !== undefined) setImmediate(() => this.emit('error', this.failure as TsvmmError));
+    void this.failed.then(error => this.emit('error', error));
   }
 
   run(): void {

@@ -8,7 +8,11 @@ import { readChain } from '../../../snapshot/image/chain.ts';
 import { SnapshotReader } from '../../../snapshot/image/reader.ts';
 import type { PagingState } from '../../../snapshot/restore/paging-state.ts';
 import { RestoreThreads } from '../../../snapshot/restore/restore-threads.ts';
-import { type RestoredSoftware, restoredSoftware } from '../../../snapshot/restore/restored-software.ts';
+import {
+  type RestoredSoftware,
+  type RestoreOptions,
+  restoredSoftware,
+} from '../../../snapshot/restore/restored-software.ts';
 import { DeviceHost } from '../../../vmm/devices/device-host.ts';
 import type { DevicePlug } from '../../../vmm/devices/plug.ts';
 import { TsvmmError } from '../../../vmm/errors.ts';
@@ -36,11 +40,11 @@ test.before(async () => {
 });
 test.after(() => rig.stop());
 
-function software(threads?: RestoreThreads): RestoredSoftware {
+function software(options: Partial<RestoreOptions> = {}): RestoredSoftware {
   return restoredSoftware(readChain(new SnapshotReader(folder)), 'vm', {
     lazy: true,
     onDamage: error => assert.unreachable(error.message),
-    ...(threads === undefined ? {} : { threads }),
+    ...options,
   });
 }
 
@@ -92,7 +96,7 @@ testUnless(lacksKvm(), test, 'is loaded by a thread that was started ahead, if t
   const threads = new RestoreThreads();
   threads.startAhead();
   threads.startAhead();
-  const guest = await create(software(threads));
+  const guest = await create(software({ threads }));
   guest.machine.start();
   await guest.until('stat');
   await guest.stop();
@@ -132,10 +136,7 @@ testUnless(
     const damage = new Promise<Error>(resolve => {
       tell = resolve;
     });
-    const restored = restoredSoftware(readChain(new SnapshotReader(folder)), 'vm', {
-      lazy: true,
-      onDamage: tell,
-    });
+    const restored = software({ onDamage: tell });
     const guest = await Guest.create({ cmdline, memory_bytes: MEMORY_BYTES, restored, devices: [device] });
     // What came ahead is right: the machine is made.
     damageAll();
