@@ -36,5 +36,5 @@ export interface MachineSoftware {
   /** Fills RAM and sets up vCPUs and devices. */
   install(parts: MachineParts): void | Promise<void>;
   /** Called when the machine is let run, right before its vCPUs are. */
-  release?(parts: Pick<MachineParts, 'vm'>): void;
+  release?(parts: Pick<MachineParts, 'vm' | 'slots'>): void;
 }

@@ -1,5 +1,7 @@
+import { BalloonQueue } from '../../vmm/devices/virtio/balloon/model.ts';
 import { DeviceId } from '../../vmm/devices/virtio/constants.ts';
 import { VirtioState } from '../../vmm/devices/virtio/state.ts';
+import { signalEventFd } from '../../vmm/io/eventfd.ts';
 import type { Machine } from '../../vmm/machine.ts';
 
 /**
@@ -8,16 +10,26 @@ import type { Machine } from '../../vmm/machine.ts';
  */
 export function holdDiscards({ cow, slots }: Pick<Machine, 'cow' | 'slots'>): () => void {
   cow.state.holdDiscards();
-  for (const { attachment } of slots) {
-    if (attachment.model.deviceId !== DeviceId.BALLOON) continue;
+  for (const { state, model } of balloons(slots)) {
     // What it is giving back at this moment, it does with its lock held.
-    const { lock } = new VirtioState(attachment.state, attachment.model);
+    const { lock } = new VirtioState(state, model);
     lock.acquire();
     lock.release();
   }
   let held = true;
   return () => {
-    if (held) cow.state.allowDiscards();
+    if (!held) return;
     held = false;
+    cow.state.allowDiscards();
+    wakeBalloons(slots);
   };
 }
+
+/** Balloons give back what they were asked for while memory was held, though their drivers have nothing more to say. */
+export function wakeBalloons(slots: Machine['slots']): void {
+  for (const { queueEventFds } of balloons(slots))
+    signalEventFd(queueEventFds[BalloonQueue.INFLATE] as number);
+}
+
+const balloons = (slots: Machine['slots']) =>
+  slots.map(({ attachment }) => attachment).filter(({ model }) => model.deviceId === DeviceId.BALLOON);

@@ -23,6 +23,7 @@ export class MemoryLoader {
   private userfault: RegisteredRam | undefined;
   private closing: Promise<void> | undefined;
   private lettingGo = false;
+  private onLoaded: () => void = () => {};
   private endBuilding: () => void = () => {};
   private readonly whenBuilt = new Promise<void>(resolve => {
     this.endBuilding = resolve;
@@ -70,8 +71,9 @@ export class MemoryLoader {
     this.endBuilding();
   }
 
-  /** The VM runs now: what it has not asked for by itself may come too. */
-  released(): void {
+  /** The VM runs now: what it has not asked for by itself may come too. `onLoaded`: all is there that came lazily. */
+  released(onLoaded: () => void): void {
+    this.onLoaded = onLoaded;
     // A thread that has failed says so by itself, one that has ended has nothing left to load.
     if (this.userfault !== undefined && this.closing === undefined)
       this.thread.request('released').catch(() => {});
@@ -120,6 +122,7 @@ export class MemoryLoader {
       return;
     }
     this.cow.allowDiscards();
+    this.onLoaded();
     await this.close();
   }
 }

@@ -1,5 +1,6 @@
 import { TsvmmError } from '../../vmm/errors.ts';
 import type { MachineSoftware } from '../../vmm/machine-parts.ts';
+import { wakeBalloons } from '../cow/hold-discards.ts';
 import { openMemorySource, type SnapshotChain } from '../image/chain.ts';
 import type { VmState } from '../image/vm-state.ts';
 import { renewMacs } from './identity.ts';
@@ -58,10 +59,10 @@ export function restoredSoftware(
       if (options.newMacs) renewMacs(parts);
       await begun.memory.built();
     },
-    release: ({ vm }) => {
+    release: ({ vm, slots }) => {
       if (begun === undefined) return;
       vm.setClock(begun.state.clock.clock + elapsed_ns());
-      begun.memory.released();
+      begun.memory.released(() => wakeBalloons(slots));
     },
   };
 }

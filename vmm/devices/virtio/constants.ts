@@ -28,4 +28,4 @@ export const USED_NO_NOTIFY = 1;
 export const Interrupt = { USED_BUFFER: 1, CONFIG_CHANGE: 2 } as const;
 
 /** Section 5, device ids. */
-export const DeviceId = { NET: 1, BLOCK: 2, CONSOLE: 3, ENTROPY: 4, BALLOON: 5, VSOCK: 19 } as const;
+export const DeviceId = { NET: 1, BLOCK: 2, CONSOLE: 3, ENTROPY: 4, BALLOON: 5 } as const;

@@ -12,7 +12,7 @@ import { BalloonState } from './state.ts';
 
 /** Then others have their turn, as giving memory back takes the kernel a while. */
 const REQUESTS_PER_TURN = 8;
-/** Page numbers of one request that are looked at: 64 times what Linux sends. What is beyond is not given back. */
+/** Page numbers of one request that are looked at: 64 times what Linux sends. */
 const MOST_PAGES_PER_REQUEST = 16_384;
 const MOST_STATISTICS_BYTES = 1024;
 /** A tag of 16 bits and a value of 64 (section 5.5.6.3). */
@@ -101,8 +101,7 @@ export class BalloonHandler {
     const { activation } = this.device.state;
     if (activation === this.activation) return;
     this.activation = activation;
-    this.inflated.clear();
-    this.due.clear();
+    this.forget();
   }
 
   private serveSome(queue: VirtQueue, use: BalloonQueue): boolean {
@@ -124,10 +123,12 @@ export class BalloonHandler {
   private movePages(inflate: boolean): void {
     const { chain, numbers, device } = this;
     const { memory } = device;
-    let room = numbers.length;
-    for (let i = 0; i < chain.readableCount && room > 0; i++) {
-      const length = Math.min(chain.length(i), room) & ~3;
-      room -= length;
+    // A driver that need not tell us may use pages again while our books have them in the balloon (section 5.5.6.1).
+    if (!device.hasFeature(BalloonFeature.MUST_TELL_HOST)) return;
+    // Of what has grown beyond all bounds nothing is given back: some of it may be in use again.
+    if (chain.readableBytes > numbers.length) return this.forget();
+    for (let i = 0; i < chain.readableCount; i++) {
+      const length = chain.length(i) & ~3;
       const bytes = numbers.subarray(0, length);
       memory.copyOut(chain.address(i), bytes);
       const view = new DataView(bytes.buffer, 0, length);
@@ -138,6 +139,11 @@ export class BalloonHandler {
       }
     }
     this.giveBackDue();
+  }
+
+  private forget(): void {
+    this.inflated.clear();
+    this.due.clear();
   }
 
   private movePage(page: number, inflate: boolean): void {

@@ -31,10 +31,6 @@ export class InflatedPages {
     this.counts[block] = (this.counts[block] as number) - 1;
   }
 
-  isWhole(block: number): boolean {
-    return this.counts[block] === PAGES_PER_BLOCK;
-  }
-
   clear(): void {
     this.bits.fill(0);
     this.counts.fill(0);

@@ -5,6 +5,7 @@ import { BalloonState } from './state.ts';
 
 /** Section 5.5.3. */
 export const BalloonFeature = {
+  MUST_TELL_HOST: 1n << 0n,
   STATS_VQ: 1n << 1n,
   DEFLATE_ON_OOM: 1n << 2n,
   PAGE_REPORTING: 1n << 5n,
@@ -24,7 +25,11 @@ export type BalloonQueue = (typeof BalloonQueue)[keyof typeof BalloonQueue];
  */
 export const balloonModel: VirtioModel = {
   deviceId: DeviceId.BALLOON,
-  features: BalloonFeature.STATS_VQ | BalloonFeature.DEFLATE_ON_OOM | BalloonFeature.PAGE_REPORTING,
+  features:
+    BalloonFeature.MUST_TELL_HOST |
+    BalloonFeature.STATS_VQ |
+    BalloonFeature.DEFLATE_ON_OOM |
+    BalloonFeature.PAGE_REPORTING,
   queueSizes: [QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE],
   config: balloonConfig.allocate().bytes,
   writableConfig: { start: balloonConfig.offsets.actual, end: balloonConfig.size },

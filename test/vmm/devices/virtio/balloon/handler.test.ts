@@ -5,6 +5,7 @@ import { BalloonHandler } from '../../../../../vmm/devices/virtio/balloon/handle
 import { BalloonFeature, balloonModel } from '../../../../../vmm/devices/virtio/balloon/model.ts';
 import { ServedDevice } from '../../../../../vmm/devices/virtio/served-device.ts';
 import { EventLoop } from '../../../../../vmm/io/event-loop.ts';
+import { signalEventFd } from '../../../../../vmm/io/eventfd.ts';
 import { type Gpa, gpa, gpaOffset, HUGE_PAGE_SIZE, PAGE_SIZE } from '../../../../../vmm/memory/address.ts';
 import { CowState } from '../../../../../vmm/memory/cow-state.ts';
 import { CanariedGuest } from '../../../../support/canaried-guest.ts';
@@ -119,9 +120,29 @@ test('while memory is held nothing goes back; balloon pages do afterwards, unles
   bench.move(DEFLATE, 4 * PAGES_PER_BLOCK, 1);
   assert.not.ok(bench.isGone(3));
   bench.cow.allowDiscards();
-  bench.move(INFLATE, 5 * PAGES_PER_BLOCK, 1);
+  signalEventFd(bench.device.attachment.queueEventFds[INFLATE] as number);
+  bench.run();
   assert.ok(bench.isGone(3));
   assert.not.ok(bench.isGone(4));
+});
+
+test('nothing goes back of a driver that need not tell when it uses pages again', () => {
+  const bench = new Bench(BalloonFeature.MUST_TELL_HOST);
+  bench.move(INFLATE, 3 * PAGES_PER_BLOCK, PAGES_PER_BLOCK);
+  assert.not.ok(bench.isGone(3));
+  bench.close();
+});
+
+test('after a request of more pages than are looked at, none counts as being in the balloon', ({ bench }) => {
+  bench.move(INFLATE, 3 * PAGES_PER_BLOCK, PAGES_PER_BLOCK - 1);
+  // The same buffer over and over: what it says does not matter.
+  const lists = Array.from({ length: 17 }, () => ({ at: bench.list, length: 4096 }));
+  bench.queue(DEFLATE).add(lists, []);
+  bench.queue(DEFLATE).kick();
+  bench.run();
+  assert.ok(bench.queue(DEFLATE).takeUsed());
+  bench.move(INFLATE, 4 * PAGES_PER_BLOCK - 1, 1);
+  assert.not.ok(bench.isGone(3));
 });
 
 for (const [queue, without, kind] of [
