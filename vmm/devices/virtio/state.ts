@@ -163,7 +163,7 @@ export class VirtioState {
     this.words[Word.DEVICE_FEATURES_SELECT] = page;
   }
   get driverFeaturesSelect(): number {
-    return this.words[Word.DRIVER_FEATURES_SELECT] as number;
+    return (this.words[Word.DRIVER_FEATURES_SELECT] as number) >>> 0;
   }
   set driverFeaturesSelect(page: number) {
     this.words[Word.DRIVER_FEATURES_SELECT] = page;
@@ -228,9 +228,8 @@ export class VirtioState {
   /** Section 2.4: back to the initial state; generation and configuration space kept, but for the session's part. */
   reset(model: VirtioModel): void {
     const { activation, configGeneration } = this;
-    const lock = Atomics.load(this.words, Word.LOCK);
+    // Not the lock: another thread may just have gone to sleep on it.
     this.words.fill(0, Word.STATUS, Word.QUEUES);
-    Atomics.store(this.words, Word.LOCK, lock);
     this.words[Word.CONFIG_GENERATION] = configGeneration;
     this.words[Word.ACTIVATION] = activation + 1;
     for (const [index, queue] of this.queues.entries()) queue.reset(model.queueSizes[index] as number);

@@ -157,6 +157,15 @@ test('Status: a driver that goes live without agreed features must reset', ({ bl
   assert.equal(block.effects, []);
 });
 
+test('DriverFeaturesSel: pages that there are none of take nothing, however large their number', ({
+  block,
+}) => {
+  block.offerBack(Feature.VERSION_1);
+  block.write(0x24, 0x8000_0000);
+  block.write(0x20, 0xffff_ffff);
+  assert.is(block.state.driverFeatures, Feature.VERSION_1);
+});
+
 test('Status: bits are added only, so features stay agreed for as long as the device lives', ({ block }) => {
   block.negotiate();
   block.status = LIVE;
