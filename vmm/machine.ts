@@ -157,9 +157,11 @@ export class Machine extends EventEmitter<MachineEvents> {
     this.endConsolePoll = consolePoll.add(() => this.fetchConsole());
     // Not before, as nobody may listen to us yet.
     for (const thread of this.threads) thread.listen();
-    this.config.restored?.release?.(this);
+    const { restored } = this.config;
+    restored?.release?.(this);
+    if (restored !== undefined) for (const vcpu of this.vcpus) vcpu.noteStandstill();
     this.run();
-    if (this.config.restored !== undefined) this.stirDevices();
+    if (restored !== undefined) this.stirDevices();
   }
 
   /** Resolves when no vCPU runs. */
@@ -171,7 +173,9 @@ export class Machine extends EventEmitter<MachineEvents> {
   }
 
   resume(): void {
-    if (this.currentState === 'paused') this.run();
+    if (this.currentState !== 'paused') return;
+    for (const vcpu of this.vcpus) vcpu.noteStandstill();
+    this.run();
   }
 
   /** Ends the guest and gives everything back. Idempotent; allowed in every state. */

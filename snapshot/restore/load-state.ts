@@ -18,7 +18,8 @@ const loadOrder = ['mpState', 'regs', 'sregs', 'xcrs', 'xsave', 'debugregs', 'la
 /**
  * Puts the state into a new machine that has not run: RAM must be there already, as KVM writes its clock page when it
  * is told where that is. The clock is left for the moment of release, or the time until then would pass in the guest.
- * `elapsed_ns` is what the guest's time stamp counters are to be ahead of the cut (a software KVM shows the host's anyway).
+ * `elapsed_ns` is what the guest's time stamp counters (a software KVM shows the host's anyway) and its real-time clock are
+ * to be ahead of the cut.
  * Throws TSVMM_E_SNAPSHOT_CORRUPT when the machine is of another shape than the state.
  */
 export function loadVmState(
@@ -38,7 +39,7 @@ export function loadVmState(
   for (const byte of state.serialInput) serial.input.push(byte);
   if (serial.interruptLevel === 1) raiseAgain(vm, COM1.irq);
   cmos.index = state.cmos.index;
-  cmos.date_s = state.cmos.date_s;
+  cmos.date_s = state.cmos.date_s + Number(elapsed_ns / 1_000_000_000n);
   announceGeneration(state, parts);
   if (state.devices.length !== slots.length) {
     throw corrupt('state.devices', `are ${state.devices.length}, the VM has ${slots.length}`);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Vcpu } from '../../vmm/kvm/vcpu.ts';
 import { GIB, gpa, MIB } from '../../vmm/memory/address.ts';
 import type { GuestMemory } from '../../vmm/memory/guest-memory.ts';
 import { HOLE_END } from '../../vmm/memory/layout.ts';
@@ -100,6 +101,30 @@ testUnless(
     assert.is(machine.state, 'stopped');
   },
 );
+
+const MSR_SYSTEM_TIME = 0x4b564d01;
+/** Of struct pvclock_vcpu_time_info (Linux, Documentation/virt/kvm/x86/msr.rst). */
+const CLOCK_FLAGS_OFFSET = 29;
+const CLOCK_GUEST_STOPPED = 2;
+
+testUnless(lacksKvm(), test, 'a guest is told that it was paused, or its watchdogs would bark', async () => {
+  await withGuest({ cmdline: 'idle stat=20' }, async guest => {
+    const { machine } = guest;
+    await guest.until('stat');
+    await machine.pause();
+    const [msr] = (machine.vcpus[0] as Vcpu).getMsrs([MSR_SYSTEM_TIME]);
+    const flags = new Uint8Array(1);
+    const isTold = () => {
+      machine.memory.copyOut(gpa(Number(msr?.data) - 1 + CLOCK_FLAGS_OFFSET), flags);
+      return ((flags[0] as number) & CLOCK_GUEST_STOPPED) !== 0;
+    };
+    assert.not.ok(isTold());
+    const seen = guest.events.length;
+    machine.resume();
+    await guest.until('stat', seen + 2);
+    assert.ok(isTold());
+  });
+});
 
 testUnless(lacksKvm(), test, 'a guest of several vCPUs survives 200 pauses while it computes', async () => {
   await withGuest({ vcpus: 2, cmdline: 'cpu vcpus=2 stat=50' }, async guest => {

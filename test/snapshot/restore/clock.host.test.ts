@@ -21,8 +21,8 @@ const cmdline = `dirty size=4M rate=1000 stat=${STAT_MS}`;
 const times = (guest: Guest) =>
   guest.events.filter(({ event }) => event === 'stat').map(({ t_ms }) => Number(t_ms));
 
-/** The first times that the guest tells after it was restored, `elapsed_ms` after the cut. */
-async function timesAfter(folder: string, elapsed_ms: number): Promise<number[]> {
+/** The first times that the guest tells after it was restored, `elapsed_ms` after the cut, and its real-time clock's date. */
+async function timesAfter(folder: string, elapsed_ms: number): Promise<{ found: number[]; date_s: number }> {
   const options = {
     lazy: false,
     onDamage: (error: Error) => assert.unreachable(error.message),
@@ -37,7 +37,7 @@ async function timesAfter(folder: string, elapsed_ms: number): Promise<number[]>
       again.events.find(({ event }) => event === 'fatal'),
       undefined,
     );
-    return times(again);
+    return { found: times(again), date_s: again.machine.cmos.date_s };
   } finally {
     await again.stop();
   }
@@ -51,16 +51,20 @@ testUnless(
     const guest = await Guest.boot({ cmdline });
     await guest.until('stat', 2);
     let cut_ms = 0;
+    let cut_date_s = 0;
     const prepared = () => {
       cut_ms = times(guest).at(-1) as number;
+      cut_date_s = guest.machine.cmos.date_s;
     };
     const { folder } = await rig.take(guest.machine, { cow: 'mprotect' }, { prepared });
     await guest.stop();
     for (const elapsed_ms of [0, HOUR_MS]) {
-      const found = await timesAfter(folder, elapsed_ms);
+      const { found, date_s } = await timesAfter(folder, elapsed_ms);
       const [first] = found as [number, ...number[]];
       assert.ok(first >= cut_ms + elapsed_ms, `${first} after ${cut_ms} and ${elapsed_ms}`);
       assert.ok(first < cut_ms + elapsed_ms + MINUTE_MS, `${first} after ${cut_ms} and ${elapsed_ms}`);
+      const gone_s = date_s - cut_date_s - elapsed_ms / 1000;
+      assert.ok(gone_s >= 0 && gone_s < MINUTE_MS / 1000, `${gone_s} s on the real-time clock`);
       // Timers too: but for the first, which was due, lines come at their time again, not one after the other until the
       // hour is made up. One may be late, and the next is the nearer to it.
       const span_ms = (found.at(-1) as number) - (found[1] as number);

@@ -126,7 +126,10 @@ export class BalloonHandler {
     // A driver that need not tell us may use pages again while our books have them in the balloon (section 5.5.6.1).
     if (!device.hasFeature(BalloonFeature.MUST_TELL_HOST)) return;
     // Of what has grown beyond all bounds nothing is given back: some of it may be in use again.
-    if (chain.readableBytes > numbers.length) return this.forget();
+    if (chain.readableBytes > numbers.length) {
+      this.forget();
+      return;
+    }
     for (let i = 0; i < chain.readableCount; i++) {
       const length = chain.length(i) & ~3;
       const bytes = numbers.subarray(0, length);
