@@ -3,6 +3,9 @@ import { gpa } from '../memory/address.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { LowMemory } from './low-memory.ts';
 
+/** What x86 Linux keeps of its command line (COMMAND_LINE_SIZE, less the final zero). */
+export const LINUX_CMDLINE_BYTES = 2047;
+
 /** Writes the command line, with its final zero; answers where. Throws TSVMM_E_CONFIG when it is longer than `maximum`. */
 export function writeCommandLine(memory: GuestMemory, cmdline: string, maximum_bytes: number): number {
   const text = new TextEncoder().encode(`${cmdline}\0`);

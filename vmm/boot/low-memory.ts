@@ -11,6 +11,8 @@ export const LowMemory = {
   PVH_MODULES: 0x6e00,
   /** struct boot_params of Linux. */
   ZERO_PAGE: 0x7000,
+  /** The list of struct setup_data that the zero page begins. */
+  SETUP_DATA: 0x8000,
   /** PML4, then a page directory pointer table, then four page directories. */
   PAGE_TABLES: 0x9000,
   COMMAND_LINE: 0x20000,

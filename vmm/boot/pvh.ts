@@ -5,7 +5,7 @@ import type { Vcpu } from '../kvm/vcpu.ts';
 import { gpa } from '../memory/address.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { BootInformation, BootProtocol } from './boot.ts';
-import { writeCommandLine } from './command-line.ts';
+import { LINUX_CMDLINE_BYTES, writeCommandLine } from './command-line.ts';
 import { DEFAULT_INITRD_LIMIT, loadInitrd } from './initrd.ts';
 import { LowMemory } from './low-memory.ts';
 import { memoryMap } from './memory-map.ts';
@@ -39,7 +39,7 @@ export const hvmModlistEntry = struct('hvm_modlist_entry', {
 
 const MAGIC = 0x336ec578;
 const VERSION = 1;
-/** What lies between the command line's place and the end of usable low memory is far more. */
+/** For images of ours. What lies between the command line's place and the end of usable low memory is far more. */
 const CMDLINE_MAXIMUM_BYTES = 64 * 1024 - 2;
 
 const CR0_PE_ET = 0x11n;
@@ -65,7 +65,9 @@ export function bootByPvh(
   const info = hvmStartInfo.allocate();
   info.magic = MAGIC;
   info.version = VERSION;
-  info.cmdline_paddr = writeCommandLine(memory, cmdline, CMDLINE_MAXIMUM_BYTES);
+  // Linux, which PVH does not let say how much it takes, would drop the end without a word: the devices.
+  const cmdlineMaximum_bytes = rsdp === 0 ? CMDLINE_MAXIMUM_BYTES : LINUX_CMDLINE_BYTES;
+  info.cmdline_paddr = writeCommandLine(memory, cmdline, cmdlineMaximum_bytes);
   info.rsdp_paddr = rsdp;
   info.memmap_paddr = LowMemory.PVH_MEMORY_MAP;
   info.memmap_entries = map.length;

@@ -1,10 +1,14 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { BootInformation } from '../../../vmm/boot/boot.ts';
 import { memoryMap } from '../../../vmm/boot/memory-map.ts';
-import { bootByPvh, hvmMemmapTableEntry, hvmStartInfo } from '../../../vmm/boot/pvh.ts';
+import { bootByPvh, hvmMemmapTableEntry, hvmModlistEntry, hvmStartInfo } from '../../../vmm/boot/pvh.ts';
 import { TsvmmError } from '../../../vmm/errors.ts';
 import { gpa, MIB } from '../../../vmm/memory/address.ts';
 import { recordingVcpu } from '../../support/recording-vcpu.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
 import { FakeGuest } from '../../support/virtio-driver.ts';
 
 const test = suite<{ guest: FakeGuest }>('PVH');
@@ -13,8 +17,14 @@ test.before.each(context => {
 });
 test.after.each(({ guest }) => guest.free());
 
-const boot = (guest: FakeGuest, { entry, cmdline }: { entry: number; cmdline: string }) =>
-  bootByPvh(guest.memory, { pvhEntry: entry, end: 2 * MIB }, { cmdline });
+const boot = (guest: FakeGuest, { entry, ...information }: { entry: number } & BootInformation) =>
+  bootByPvh(guest.memory, { pvhEntry: entry, end: 2 * MIB }, information);
+
+function startInfo(guest: FakeGuest, information: BootInformation) {
+  const cpu = recordingVcpu();
+  boot(guest, { entry: 0x100200, ...information }).setUp(cpu.vcpu);
+  return hvmStartInfo.at(guest.bytes(gpa(Number(cpu.regs().rbx)), hvmStartInfo.size).buffer);
+}
 
 test('bootByPvh(): start info, command line and memory map are where the registers say', ({ guest }) => {
   const cpu = recordingVcpu();
@@ -50,11 +60,29 @@ test('bootByPvh(): 32-bit protected mode, flat, without paging and interrupts', 
   }
 });
 
-test('bootByPvh(): a command line without end is refused', ({ guest }) => {
-  assert.throws(
-    () => boot(guest, { entry: 0, cmdline: 'x'.repeat(65_536) }),
-    (error: unknown) => error instanceof TsvmmError && error.code === 'TSVMM_E_CONFIG',
-  );
+test('bootByPvh(): an initial RAM disk is the one module, whole, behind the kernel', ({ guest }) => {
+  const content = new Uint8Array(10_000).map((_, i) => i % 253);
+  const initrdPath = join(temporaryFolder(), 'initrd');
+  writeFileSync(initrdPath, content);
+  const info = startInfo(guest, { cmdline: '', initrdPath });
+  assert.is(info.nr_modules, 1);
+  const module = hvmModlistEntry.at(guest.bytes(gpa(info.modlist_paddr), hvmModlistEntry.size).buffer);
+  assert.equal([module.size, module.cmdline_paddr], [content.length, 0]);
+  assert.ok(module.paddr >= 2 * MIB && module.paddr % 4096 === 0);
+  assert.equal(guest.bytes(gpa(module.paddr), content.length), content);
+  assert.equal([startInfo(guest, { cmdline: '' }).nr_modules, info.rsdp_paddr], [0, 0]);
 });
+
+for (const [kernel, rsdp, longest] of [
+  ['an image of ours', 0, 65_534],
+  ['a kernel that gets tables, hence Linux', 0xe0000, 2047],
+] as const)
+  test(`bootByPvh(): ${kernel} is not given more of a command line than it takes`, ({ guest }) => {
+    assert.is(startInfo(guest, { cmdline: 'x'.repeat(longest), rsdp }).rsdp_paddr, rsdp);
+    assert.throws(
+      () => startInfo(guest, { cmdline: 'x'.repeat(longest + 1), rsdp }),
+      (error: unknown) => error instanceof TsvmmError && error.code === 'TSVMM_E_CONFIG',
+    );
+  });
 
 test.run();

@@ -11,13 +11,14 @@ import { LowMemory } from '../low-memory.ts';
 import { memoryMap } from '../memory-map.ts';
 import { bootParams, LOADER_UNDEFINED, LoadFlag } from './boot-params.ts';
 import type { LinuxKernel } from './linux-kernel.ts';
+import { writeSetupData } from './setup-data.ts';
 
 /** Whatever a kernel's header says: there is room for no more. */
 const MOST_CMDLINE_BYTES = 64 * 1024 - 2;
 
 /**
- * Prepares the entry by the 64-bit boot protocol (Documentation/arch/x86/boot.rst): zero page, command line, initial
- * RAM disk. Throws TSVMM_E_CONFIG, TSVMM_E_IMAGE_NOT_FOUND, TSVMM_E_IMAGE_INVALID.
+ * Prepares the entry by the 64-bit boot protocol (Documentation/arch/x86/boot.rst): zero page, setup data, command line,
+ * initial RAM disk. Throws TSVMM_E_CONFIG, TSVMM_E_IMAGE_NOT_FOUND, TSVMM_E_IMAGE_INVALID.
  */
 export function bootLinux(
   memory: GuestMemory,
@@ -30,6 +31,7 @@ export function bootLinux(
   params.hdr.loadflags |= LoadFlag.LOADED_HIGH;
   const cmdlineSize = Math.min(kernel.header.cmdline_size, MOST_CMDLINE_BYTES);
   params.hdr.cmd_line_ptr = writeCommandLine(memory, cmdline, cmdlineSize);
+  params.hdr.setup_data = writeSetupData(memory);
   params.acpi_rsdp_addr = rsdp;
   if (initrdPath !== undefined) {
     const limit = kernel.header.initrd_addr_max + 1;

@@ -1,4 +1,5 @@
 import { TsvmmError } from '../../errors.ts';
+import { LINUX_CMDLINE_BYTES } from '../command-line.ts';
 import type { ElfImage } from '../elf.ts';
 import { DEFAULT_INITRD_LIMIT } from '../initrd.ts';
 import { BOOT_FLAG, HEADER_MAGIC, setupHeader } from './boot-params.ts';
@@ -7,8 +8,6 @@ import type { LinuxKernel } from './linux-kernel.ts';
 /** Protocol 2.15: the latest that is described; a vmlinux has no header of its own to say what it knows. */
 const PROTOCOL_VERSION = 0x020f;
 const KERNEL_ALIGNMENT = 0x20_0000;
-/** COMMAND_LINE_SIZE of x86, less the final zero. */
-const CMDLINE_SIZE = 2047;
 
 /** A vmlinux: its ELF entry is what a bzImage's decompressor would jump to, with the same registers. Throws TSVMM_E_IMAGE_INVALID. */
 export function elfKernel(
@@ -25,7 +24,7 @@ export function elfKernel(
   header.header = HEADER_MAGIC;
   header.version = PROTOCOL_VERSION;
   header.kernel_alignment = KERNEL_ALIGNMENT;
-  header.cmdline_size = CMDLINE_SIZE;
+  header.cmdline_size = LINUX_CMDLINE_BYTES;
   header.initrd_addr_max = DEFAULT_INITRD_LIMIT - 1;
   return { entry, end, header };
 }

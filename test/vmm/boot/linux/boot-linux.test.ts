@@ -5,6 +5,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type BootInformation, load } from '../../../../vmm/boot/boot.ts';
 import { bootParams } from '../../../../vmm/boot/linux/boot-params.ts';
+import { SEED_BYTES, SETUP_RNG_SEED, setupData } from '../../../../vmm/boot/linux/setup-data.ts';
 import { memoryMap } from '../../../../vmm/boot/memory-map.ts';
 import { TsvmmError } from '../../../../vmm/errors.ts';
 import { gpa, MIB } from '../../../../vmm/memory/address.ts';
@@ -64,6 +65,17 @@ test('bzImage: the zero page has the kernel header, and what the boot loader is 
   assert.equal([hdr.ramdisk_image, hdr.ramdisk_size], [0, 0]);
   const text = Buffer.from(guest.bytes(gpa(hdr.cmd_line_ptr), 64));
   assert.is(text.subarray(0, text.indexOf(0)).toString(), cmdline);
+});
+
+test('the setup data is a seed, another at each boot', async ({ guest }) => {
+  const seedOf = async () => {
+    const { hdr } = (await boot(guest, buildBzImage())).zeroPage;
+    const bytes = guest.bytes(gpa(hdr.setup_data), setupData.size + SEED_BYTES);
+    const { next, type, len } = setupData.at(bytes.buffer);
+    assert.equal([next, type, len], [0, SETUP_RNG_SEED, SEED_BYTES]);
+    return Buffer.from(bytes.subarray(setupData.size)).toString('hex');
+  };
+  assert.is.not(await seedOf(), await seedOf());
 });
 
 test('bzImage: the E820 map is that of the machine', async ({ guest }) => {
