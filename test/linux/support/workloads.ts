@@ -40,7 +40,7 @@ export async function fileTurns(console: LinuxConsole): Promise<number> {
 export const startRedis = (console: LinuxConsole): Promise<string> =>
   console.output('redis-server --bind 0.0.0.0 --protected-mode no --save "" --port 7000 --daemonize yes');
 
-/** Ends when so many requests of each kind have been answered; its exit status goes to /tmp/status. */
+/** Goes on until endRedisBenchmark(), a line of its output for so many requests of a kind. Ends at the first error. */
 export const startRedisBenchmark = (
   console: LinuxConsole,
   address: string,
@@ -49,20 +49,36 @@ export const startRedisBenchmark = (
   start(
     console,
     'benchmark',
-    `redis-benchmark -h ${address} -p 7000 -c 8 -d 512 -n ${requests} -t set,get -q --csv
+    `stdbuf -oL redis-benchmark -h ${address} -p 7000 -c 8 -d 512 -n ${requests} -t set,get -q --csv -l
 echo $? >/tmp/status`,
   );
 
-/** What the client said. Throws when it met an error. */
-export async function redisResult(console: LinuxConsole): Promise<string> {
+const benchmarkLines = async (console: LinuxConsole): Promise<number> =>
+  Number(await console.output('wc -l </tmp/benchmark.log'));
+
+/** Waits until the benchmark, which has run all the time, has had answers to all of two kinds of requests more. */
+export async function redisGoesOn(console: LinuxConsole): Promise<void> {
+  await console.output('[ ! -e /tmp/status ] || ! cat /tmp/benchmark.log');
+  const lines = await benchmarkLines(console);
+  await console.eventually(`[ $(wc -l </tmp/benchmark.log) -gt $((${lines} + 2)) ] || [ -e /tmp/status ]`);
+}
+
+/** Ends the benchmark; answers its last words. Throws when it met an error, before or now. */
+export async function endRedisBenchmark(console: LinuxConsole): Promise<string> {
+  await console.output('pkill -x redis-benchmark');
   const status = await console.eventually('cat /tmp/status');
-  const said = await console.output('cat /tmp/benchmark.log');
-  if (status !== '0' || /error|refused|reset|closed/i.test(said))
-    throw new Error(`redis-benchmark ended with ${status}: ${said}`);
+  const said = await console.output('tail -n 4 /tmp/benchmark.log');
+  const complaint = await console.run('grep -iE "error|refused|reset|closed" /tmp/benchmark.log');
+  // Ended by SIGTERM.
+  if (status !== '143' || complaint.status === 0)
+    throw new Error(`redis-benchmark ended with ${status}: ${complaint.text} ${said}`);
   return said;
 }
 
-/** A transfer of so many MiB of noise over TCP, whose checksum the receiver compares in the end (/tmp/sum). */
+/**
+ * A transfer over TCP that goes on until endTransfer(): so many MiB of noise over and over, five times a second at most.
+ * Both sides keep a checksum of all of it.
+ */
 export async function startTransfer(
   from: LinuxConsole,
   to: LinuxConsole,
@@ -76,12 +92,33 @@ export async function startTransfer(
   await start(to, 'receiver', `${receive}; mv /tmp/sum.new /tmp/sum`);
   // It may listen on an IPv6 socket, which takes both.
   await to.eventually('grep -q :1B59 /proc/net/tcp /proc/net/tcp6');
-  await start(from, 'sender', `bash -c 'cat /tmp/noise >/dev/tcp/${address}/7001'`);
+  await start(
+    from,
+    'sender',
+    `mkfifo /tmp/sent; sha256sum </tmp/sent >/tmp/sum & round=0
+while [ ! -e /tmp/enough ]; do
+  cat /tmp/noise; round=$((round + 1)); echo $round >/tmp/rounds; sleep 0.2
+done | bash -c 'tee /tmp/sent >/dev/tcp/${address}/7001'
+echo $? >/tmp/sender.status; wait; touch /tmp/all`,
+  );
 }
 
-/** Waits for the transfer's end; throws unless all came as it was sent. */
-export async function transferIsRight(from: LinuxConsole, to: LinuxConsole): Promise<void> {
+/** Waits until the transfer, which has gone on all the time, has gone through the noise twice more. */
+export async function transferGoesOn(from: LinuxConsole, to: LinuxConsole): Promise<void> {
+  await to.output('[ ! -e /tmp/sum ]');
+  await from.eventually('[ -s /tmp/rounds ]');
+  const rounds = Number(await from.output('cat /tmp/rounds'));
+  await from.eventually(`[ $(cat /tmp/rounds) -gt $((${rounds} + 2)) ]`);
+}
+
+/** Ends the transfer; answers how many times the noise went over. Throws unless all came as it was sent. */
+export async function endTransfer(from: LinuxConsole, to: LinuxConsole): Promise<number> {
+  await from.output('touch /tmp/enough');
+  await from.eventually('[ -e /tmp/all ]');
+  const status = await from.output('cat /tmp/sender.status');
+  const sent = await from.output('cat /tmp/sum');
   const received = await to.eventually('cat /tmp/sum');
-  const sent = await from.output('sha256sum </tmp/noise');
-  if (received !== sent) throw new Error(`received ${received}, sent ${sent}`);
+  if (received !== sent || status !== '0')
+    throw new Error(`received ${received}, sent ${sent}, status ${status}`);
+  return Number(await from.output('cat /tmp/rounds'));
 }
