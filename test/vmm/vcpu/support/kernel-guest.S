@@ -27,10 +27,6 @@ start:
   movq %cr4, %rax
   orq $OSFXSR_OSXSAVE, %rax
   movq %rax, %cr4
-  xorl %ecx, %ecx
-  movl $7, %eax
-  xorl %edx, %edx
-  xsetbv
   xorl %r12d, %r12d // steps made
   xorl %r13d, %r13d // breakpoints that arrived
 round:
@@ -94,8 +90,11 @@ step:
   fwait
 
   movb $'v', %r15b
+  // Each time: QEMU's emulated SVM does not tell KVM of it, which then puts back what it knows at the next exit.
+  xorl %ecx, %ecx
   movl $7, %eax
   xorl %edx, %edx
+  xsetbv
   xsave area(%rip)
   pxor %xmm1, %xmm1
   movl $7, %eax
