@@ -37,8 +37,8 @@ export interface DetachedRun {
 
 /** Shows a cluster that runs in the foreground. */
 export interface RunView {
-  /** The guests are about to start. */
-  watch(cluster: RunningCluster): void;
+  /** The guests are about to start, or to go on when they had `booted` before. */
+  watch(cluster: RunningCluster, options: { readonly booted: boolean }): void;
   /** A guest has ended by itself. */
   guestEnded(vm: ClusterVm, exit: VmExit): void;
 }
@@ -108,8 +108,9 @@ async function start(
 
   performance.mark('start guests');
   const ended = untilEnd(cluster, view, { failFast: request.detached === undefined });
-  view.watch(cluster);
-  cluster.start({ booted: restore !== undefined });
+  const past = { booted: restore !== undefined };
+  view.watch(cluster, past);
+  cluster.start(past);
   const end = Promise.race([ended, shutdown.requested]);
 
   performance.mark('serve');

@@ -10,11 +10,16 @@ export const createRunView = (format: FormatOptions['format']): RunView =>
 
 function textView(): RunView {
   return {
-    watch: cluster => {
+    watch: (cluster, { booted }) => {
       const printer = new ConsolePrinter([...cluster.vms.keys()]);
       onLines(cluster, (vm, line) => printer.print(vm, line));
-      for (const vm of cluster.vms.values())
+      for (const vm of cluster.vms.values()) {
         vm.on('warning', message => narrate(`warning: ${vm.name}: ${message}`));
+        if (!booted)
+          vm.on('ready', () =>
+            narrate(`${vm.name} has booted in ${((vm.boot_ms ?? 0) / 1000).toFixed(2)} s`),
+          );
+      }
       if (process.stderr.isTTY) {
         narrate(`${cluster.config.name} runs; Ctrl-C stops it; elsewhere: tsvmm ps, stats, console`);
       }
