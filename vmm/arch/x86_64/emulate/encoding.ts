@@ -32,16 +32,24 @@ const prefixes = new Map<string, number>([
   ['F2', Prefix.F2],
 ]);
 
-/** Finds the instructions of a list by their encodings. */
-export class EncodingTable {
-  /** By map and opcode. */
-  private readonly rows = new Map<number, { readonly pattern: Pattern; readonly emulated: Emulated }[]>();
+interface Row {
+  readonly pattern: Pattern;
+  readonly emulated: Emulated;
+}
 
-  /** Throws TSVMM_E_INTERNAL on a bad encoding. */
+/** Finds the instructions of a list by their encodings, in whatever order it has them. */
+export class EncodingTable {
+  /** By map and opcode: a few each, so that to compare them all with each other takes no time. */
+  private readonly rows = new Map<number, Row[]>();
+
+  /** Throws TSVMM_E_INTERNAL on a bad encoding, and when two of them may mean the same instruction. */
   constructor(list: readonly Emulated[]) {
     for (const emulated of list) {
       const { map, opcode, pattern } = parseEncoding(emulated.encoding);
       const rows = this.rows.get(keyOf(map, opcode)) ?? [];
+      const other = rows.find(row => overlap(row.pattern, pattern))?.emulated.encoding;
+      if (other !== undefined)
+        throw new TsvmmError('TSVMM_E_INTERNAL', `encodings overlap: ${other} and ${emulated.encoding}`);
       this.rows.set(keyOf(map, opcode), [...rows, { pattern, emulated }]);
     }
   }
@@ -63,6 +71,12 @@ function matches({ prefix, wide, reg, rm, inMemory }: Pattern, instruction: Inst
     (inMemory === undefined || inMemory === (instruction.mod !== 3))
   );
 }
+
+/** Whether an instruction can match both: nothing is demanded by both, differently. */
+const overlap = (one: Pattern, other: Pattern): boolean =>
+  (['prefix', 'wide', 'reg', 'rm', 'inMemory'] as const).every(
+    key => one[key] === undefined || other[key] === undefined || one[key] === other[key],
+  );
 
 function parseEncoding(text: string): { map: number; opcode: number; pattern: Pattern } {
   const words = text.split(' ');

@@ -267,6 +267,18 @@ test('rdrand: a number, CF set and the other flags clear', ({ machine }) => {
   assert.is.not(machine.regs.rbx, first);
 });
 
+test('F3 makes other instructions of rdrand and rdseed; 66 makes them narrow', ({ machine }) => {
+  machine.msrs.set(0xc0000103, 5n);
+  machine.regs.rflags = 2n | Flag.ZF;
+  assert.is(complete(machine, 0xf3, 0x0f, 0xc7, 0xf8), 'rdpid');
+  assert.is(machine.regs.rax, 5n);
+  assert.is(machine.regs.rflags, 2n | Flag.ZF);
+  assert.is(complete(machine, 0xf3, 0x0f, 0xc7, 0xf0), undefined, 'senduipi %rax');
+  machine.regs.rbx = 0x1_0000n;
+  assert.is(complete(machine, 0x66, 0x0f, 0xc7, 0xfb), 'rdseed');
+  assert.is(machine.regs.rbx >> 16n, 1n);
+});
+
 test('xsetbv sets what KVM accepts', ({ machine }) => {
   machine.regs.rax = 7n;
   machine.regs.rcx = 0n;
