@@ -24,6 +24,8 @@ export class Instruction implements SizeConditions {
   addressBits = 64;
   vectorLength = 16;
   wide = 0;
+  /** There is a REX prefix, whatever it says: registers 4 to 7 have other bytes without one. */
+  rex = false;
   xsaveLength = 0;
   /** Segment override, or NO_REGISTER. */
   segment = NO_REGISTER;
@@ -84,6 +86,7 @@ export class Instruction implements SizeConditions {
     this.addressBits = context.codeBits;
     this.vectorLength = 16;
     this.wide = 0;
+    this.rex = false;
     this.segment = NO_REGISTER;
     this.repeated = false;
     this.prefix = Prefix.NONE;

@@ -33,6 +33,7 @@ export function parsePrefixes(into: Instruction, vectorPrefixes: boolean): boole
   const plain = rex === 0 && !operandPrefix && !into.repeated;
   if (vectorPrefixes && isVectorPrefix(byte, into)) return plain && parseVectorPrefix(byte, into);
 
+  into.rex = rex !== 0;
   into.wide = (rex >> 3) & 1;
   into.extendReg = (rex & 4) << 1;
   into.extendIndex = (rex & 2) << 2;

@@ -35,6 +35,9 @@ const CR0_TS = 1 << 3;
 const CR4_OSFXSR = 1 << 9;
 const CR4_OSXSAVE = 1 << 18;
 
+/** Of the byte registers without REX: AH. */
+const FIRST_HIGH_BYTE = 4;
+
 /** The vCPU's state that is not among its general and special registers. */
 export type EmulatedVcpu = Pick<Vcpu, 'get' | 'getInto' | 'set' | 'getMsrs' | 'setMsrs'>;
 
@@ -148,10 +151,11 @@ export class EmulatedCpu {
   /** The operand that ModRM.rm names, in a general register or in memory. */
   readOperand(bytes: number): bigint {
     const { mod, rm } = this.instruction;
-    if (mod === 3) return BigInt.asUintN(8 * bytes, this.register(rm));
-    return fromBytes(this.readMemory(bytes));
+    if (mod !== 3) return fromBytes(this.readMemory(bytes));
+    return bytes === 1 ? this.byteRegister(rm) : BigInt.asUintN(8 * bytes, this.register(rm));
   }
 
+  /** 2, 4 or 8 bytes, as no instruction writes a single one here. */
   writeOperand(bytes: number, value: bigint): void {
     const { mod, rm } = this.instruction;
     if (mod === 3) this.setRegisterPart(rm, bytes, value);
@@ -180,6 +184,12 @@ export class EmulatedCpu {
   requireFpuForWait(): void {
     const both = CR0_MP | CR0_TS;
     if ((this.cr0 & both) === both) throw new GuestException(Vector.NM);
+  }
+
+  /** One byte; without REX, 4 to 7 are AH, CH, DH and BH: SDM vol. 2, section 2.2.1.2. */
+  private byteRegister(number: number): bigint {
+    const isHigh = !this.instruction.rex && number >= FIRST_HIGH_BYTE;
+    return (isHigh ? this.register(number - FIRST_HIGH_BYTE) >> 8n : this.register(number)) & 0xffn;
   }
 
   private requireLoaded(): void {

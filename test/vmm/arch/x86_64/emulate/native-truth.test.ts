@@ -48,7 +48,9 @@ const forms: readonly Form[] = [
       'crc32q %rax, %rbx',
       'crc32l %r8d, %ecx',
       'crc32w %ax, %edx',
-      'crc32b %cl, %eax',
+      ...['%cl', '%ah', '%ch', '%dh', '%bh', '%spl', '%bpl', '%sil', '%dil', '%r12b'].map(
+        byte => `crc32b ${byte}, %eax`,
+      ),
       ...onMemory('crc32q {}, %r11'),
     ],
     feature: 'sse4_2',
