@@ -5,6 +5,8 @@
 #define KEYBOARD 0x64
 #define PULSE_RESET 0xfe
 #define OSFXSR_OSXSAVE 0x40200
+#define TF 0x100
+#define DR6_BS 0x4000
 #define ABSENT 0x4000000000
 #define ROUND_STEPS 20
 
@@ -13,7 +15,10 @@
   .globl start
 start:
   leaq stack_end(%rip), %rsp
-  // Gates 3, 6 and 14, made from addresses and the selector in use.
+  // Gates 1, 3, 6 and 14, made from addresses and the selector in use.
+  leaq on_step(%rip), %rax
+  leaq idt + 1 * 16(%rip), %rdi
+  call set_gate
   leaq on_breakpoint(%rip), %rax
   leaq idt + 3 * 16(%rip), %rdi
   call set_gate
@@ -103,6 +108,18 @@ step:
   cmpq %r12, %rax
   jne bad
 
+  movb $'t', %r15b
+  // One step, over an instruction that is completed: TF counts from the one behind popfq on.
+  xorl %r14d, %r14d
+  leaq 2f(%rip), %rsi // where the step ends
+  pushfq
+  orq $TF, (%rsp)
+  popfq
+  clac
+2:
+  cmpq $1, %r14
+  jne bad
+
   movb $'f', %r15b
   movabsq $ABSENT, %rdi
   xorl %r14d, %r14d
@@ -134,6 +151,19 @@ bad:
   movb $PULSE_RESET, %al
   outb %al, %dx
   jmp .
+
+// Counts a step that ended at rsi, as DR6 has to say, and takes no further one.
+on_step:
+  cmpq %rsi, (%rsp)
+  jne bad
+  movq %db6, %rax
+  testl $DR6_BS, %eax
+  jz bad
+  xorl %eax, %eax
+  movq %rax, %db6
+  incq %r14
+  andq $~TF, 16(%rsp)
+  iretq
 
 on_breakpoint:
   incq %r13

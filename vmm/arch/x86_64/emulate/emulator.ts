@@ -8,7 +8,7 @@ import { PageWalker } from '../page-walk.ts';
 import { VcpuContext } from '../vcpu-context.ts';
 import { EmulatedCpu, type EmulatedVcpu, type Exclusion, Flag } from './emulated-cpu.ts';
 import { EncodingTable } from './encoding.ts';
-import { GuestException, NotEmulated } from './exception.ts';
+import { GuestException, NotEmulated, Vector } from './exception.ts';
 import { emulatedInstructions } from './families/index.ts';
 import { type EmulatedMemory, LinearAccess } from './linear-access.ts';
 import type { XsaveLayout } from './xsave-layout.ts';
@@ -25,6 +25,12 @@ export interface EmulatorParts {
 
 /** Field of struct kvm_vcpu_events, `exception`: whether it is being injected, its vector, its error code. */
 const Exception = { INJECTED: 0, NR: 1, HAS_ERROR_CODE: 2, ERROR_CODE: 4 } as const;
+
+/** Of the debug registers, SDM vol. 3B, figure 17-1. */
+const DR6_BREAKPOINTS = 0xfn;
+const DR6_BS = 1n << 14n;
+const DR6_NOT_RTM = 1n << 16n;
+const DR7_GD = 1n << 13n;
 
 const table = new EncodingTable(emulatedInstructions);
 
@@ -74,17 +80,22 @@ export class InstructionEmulator {
     if (emulated === undefined) return undefined;
     cpu.reset();
     access.paging.configure(context, cpu.rflags);
+    const steps = (cpu.rflags & Flag.TF) !== 0;
     try {
       emulated.execute(cpu);
       cpu.vectors.commit();
     } catch (thrown) {
       if (thrown instanceof NotEmulated) return undefined;
       if (!(thrown instanceof GuestException)) throw thrown;
-      this.inject(thrown, parts);
+      inject(thrown, parts);
       return emulated.name;
     }
-    if (!cpu.jumped) cpu.jump(cpu.nextRip);
     cpu.rflags &= ~Flag.RF;
+    // Who chose what comes next has entered a handler, which is not stepped through.
+    if (!cpu.jumped) {
+      cpu.jump(cpu.nextRip);
+      if (steps) injectStep(parts);
+    }
     return emulated.name;
   }
 
@@ -106,19 +117,31 @@ export class InstructionEmulator {
     const { flags } = decoder.decode(code, length);
     return (flags & OperandFlag.UNKNOWN) !== 0 ? undefined : table.find(decoder.instruction);
   }
+}
 
-  /** Unlike a #BP, these are among the events that a snapshot keeps. */
-  private inject({ vector, errorCode, address }: GuestException, { vcpu, sregs }: EmulatorParts): void {
-    if (address !== undefined) {
-      sregs.cr2 = address;
-      vcpu.set('sregs', sregs);
-    }
-    const events = vcpu.get('events');
-    const exception = new DataView(events.exception.buffer, events.exception.byteOffset);
-    exception.setUint8(Exception.INJECTED, 1);
-    exception.setUint8(Exception.NR, vector);
-    exception.setUint8(Exception.HAS_ERROR_CODE, errorCode === undefined ? 0 : 1);
-    exception.setUint32(Exception.ERROR_CODE, errorCode ?? 0, true);
-    vcpu.set('events', events);
+/** Unlike a #BP, these are among the events that a snapshot keeps. */
+function inject({ vector, errorCode, address }: GuestException, { vcpu, sregs }: EmulatorParts): void {
+  if (address !== undefined) {
+    sregs.cr2 = address;
+    vcpu.set('sregs', sregs);
   }
+  const events = vcpu.get('events');
+  const exception = new DataView(events.exception.buffer, events.exception.byteOffset);
+  exception.setUint8(Exception.INJECTED, 1);
+  exception.setUint8(Exception.NR, vector);
+  exception.setUint8(Exception.HAS_ERROR_CODE, errorCode === undefined ? 0 : 1);
+  exception.setUint32(Exception.ERROR_CODE, errorCode ?? 0, true);
+  vcpu.set('events', events);
+}
+
+/**
+ * The #DB behind an instruction that began with TF set: SDM vol. 3B, section 17.3.1.4. KVM injects it and leaves the debug
+ * registers to us: sections 17.2.3 (B0 to B3 may be cleared) and 17.2.4 (GD is).
+ */
+function injectStep(parts: EmulatorParts): void {
+  const state = parts.vcpu.get('debugregs');
+  state.dr6 = (state.dr6 & ~DR6_BREAKPOINTS) | DR6_BS | DR6_NOT_RTM;
+  state.dr7 &= ~DR7_GD;
+  parts.vcpu.set('debugregs', state);
+  inject(new GuestException(Vector.DB), parts);
 }

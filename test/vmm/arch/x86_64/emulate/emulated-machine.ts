@@ -1,7 +1,7 @@
 import { InstructionEmulator } from '../../../../../vmm/arch/x86_64/emulate/emulator.ts';
 import type { XsaveLayout } from '../../../../../vmm/arch/x86_64/emulate/xsave-layout.ts';
 import { registerOffsets } from '../../../../../vmm/arch/x86_64/vcpu-context.ts';
-import { kvmRegs, kvmSregs, kvmVcpuEvents, kvmXcrs } from '../../../../../vmm/kvm/layouts.ts';
+import { kvmDebugregs, kvmRegs, kvmSregs, kvmVcpuEvents, kvmXcrs } from '../../../../../vmm/kvm/layouts.ts';
 import type { Vcpu } from '../../../../../vmm/kvm/vcpu.ts';
 import { gpa, MIB } from '../../../../../vmm/memory/address.ts';
 import { GuestMemory } from '../../../../../vmm/memory/guest-memory.ts';
@@ -30,6 +30,7 @@ export class EmulatedMachine {
   readonly regs = kvmRegs.allocate();
   readonly sregs = kvmSregs.allocate();
   readonly events = kvmVcpuEvents.allocate();
+  readonly debugregs = kvmDebugregs.allocate();
   readonly xcrs = kvmXcrs.allocate();
   readonly msrs = new Map<number, bigint>();
   area = new Uint8Array(4096);
@@ -112,7 +113,7 @@ export class EmulatedMachine {
 
   private get vcpu(): Vcpu {
     return {
-      get: (name: string) => (name === 'xcrs' ? this.xcrs : this.events),
+      get: (name: 'xcrs' | 'events' | 'debugregs') => this[name],
       getInto: (_name: string, into: Uint8Array) => into.set(this.area),
       set: (name: string, state: { bytes: Uint8Array }) => {
         this.calls.push(name);

@@ -8,7 +8,7 @@ const DATA = 0xffff_8000_0010_0000n;
 const STACK = 0xffff_8000_0020_0000n;
 const IDT = 0xffff_8000_0030_0000n;
 const PHYSICAL = { code: 0x10_0000, data: 0x11_0000, stack: 0x12_0000, idt: 0x13_0000 };
-const Flag = { IF: 0x200n, RF: 0x1_0000n, AC: 0x4_0000n, ZF: 0x40n };
+const Flag = { TF: 0x100n, IF: 0x200n, RF: 0x1_0000n, AC: 0x4_0000n, ZF: 0x40n };
 const CR4_SMAP = 1n << 21n;
 const ACCESSED = 0x20;
 const DIRTY = 0x40;
@@ -219,6 +219,31 @@ test('int3 enters its handler with a frame on the aligned stack', ({ machine }) 
   ]);
   assert.is(machine.regs.rflags, 2n | Flag.ZF, 'an interrupt gate clears IF');
   assert.equal(machine.calls, [], 'it is delivered, not left pending');
+});
+
+test('a step over an instruction: #DB behind it, with DR6.BS', ({ machine }) => {
+  machine.debugregs.dr6 = 0xffff_0ff3n;
+  machine.debugregs.dr7 = 0x2400n;
+  machine.regs.rflags = 2n | Flag.TF;
+  assert.is(complete(machine, 0x0f, 0x01, 0xcb), 'stac');
+  assert.equal(machine.injected, { vector: 1, errorCode: undefined });
+  assert.is(machine.regs.rip, CODE + 3n);
+  assert.is(machine.regs.rflags, 2n | Flag.TF | Flag.AC, 'delivery clears TF, not the instruction');
+  assert.is(machine.debugregs.dr6, 0xffff_4ff0n);
+  assert.is(machine.debugregs.dr7, 0x400n);
+  assert.equal(machine.calls, ['debugregs', 'events']);
+});
+
+test('an instruction that faults is not stepped over, nor is int3', ({ machine }) => {
+  machine.regs.rflags = 2n | Flag.TF;
+  machine.map(DATA, PHYSICAL.data, Page.READ_ONLY);
+  complete(machine, ...movdqu);
+  assert.equal(machine.injected, { vector: 14, errorCode: 3 });
+  machine.events.bytes.fill(0);
+  setBreakpointGate(machine, CODE);
+  assert.is(complete(machine, 0xcc), 'int3');
+  assert.is(machine.injected, undefined);
+  assert.not.ok(machine.calls.includes('debugregs'));
 });
 
 test('int3 takes the stack that its gate names, and a trap gate leaves IF', ({ machine }) => {
