@@ -52,6 +52,11 @@ test('what is not known, or not 64-bit kernel code, is left alone', ({ machine }
   const before = machine.registers;
   assert.is(complete(machine, 0x0f, 0x0b), undefined, 'ud2');
   assert.is(complete(machine, 0x06), undefined, 'no instruction');
+  assert.is(
+    complete(machine, 0xf0, 0x0f, 0xc7, 0x0f),
+    undefined,
+    "lock cmpxchg8b (%rdi): KVM's own, and atomic",
+  );
   assert.is(complete(machine, 0xc4, 0xe1, 0x7d, 0x6f, 0x07), undefined, 'vmovdqa (%rdi), %ymm0');
   machine.sregs.ss.dpl = 3;
   assert.is(complete(machine, 0x0f, 0x01, 0xcb), undefined, 'stac at CPL 3');
