@@ -23,6 +23,7 @@ import { Teardown } from './teardown.ts';
 import { CoalescedRing } from './vcpu/coalesced-ring.ts';
 import type { VcpuCounters } from './vcpu/control-block.ts';
 import { installKickSignal } from './vcpu/kick.ts';
+import { SerialOutput } from './vcpu/serial-output.ts';
 import type { VcpuSlab } from './vcpu/slab.ts';
 import type { VcpuHandle } from './vcpu/vcpu-handle.ts';
 
@@ -92,7 +93,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   readonly cmos: CmosState;
   readonly acpiEvents: AcpiEvents;
   private readonly uart: Uart;
-  private readonly ring: CoalescedRing;
+  private readonly serialOutput: SerialOutput;
   private readonly teardown: Teardown;
   private currentState: MachineState = 'created';
   private exitSeen = false;
@@ -129,7 +130,10 @@ export class Machine extends EventEmitter<MachineEvents> {
     this.cow = new CopyOnWrite(parts.ram.cow, parts.ram.address, parts.ram.length);
     this.teardown = teardown;
     this.uart = createUart(parts.platform, parts.vm, { outputReady: () => {}, awaitRoom: () => {} });
-    this.ring = new CoalescedRing((parts.vcpus[0] as Vcpu).shared, this.uart);
+    this.serialOutput = new SerialOutput(
+      parts.serial,
+      new CoalescedRing((parts.vcpus[0] as Vcpu).shared, this.uart),
+    );
     if (config.console !== undefined) config.console.onOutput = () => this.fetchConsole();
     for (const thread of this.threads) {
       thread.on('output', () => this.fetchConsole());
@@ -209,6 +213,14 @@ export class Machine extends EventEmitter<MachineEvents> {
     this.feedInput();
   }
 
+  /**
+   * For a caller who will block this thread while vCPUs run: what the guest prints meanwhile has room. What it has printed
+   * is emitted when the thread is free again.
+   */
+  makeConsoleRoom(): void {
+    this.serialOutput.makeRoom();
+  }
+
   /** Tells the console device, if there is one, how large the terminal's window is. */
   resizeConsole(columns: number, rows: number): void {
     this.config.console?.resize(columns, rows);
@@ -232,6 +244,7 @@ export class Machine extends EventEmitter<MachineEvents> {
 
   private async tearDown(): Promise<void> {
     this.endConsolePoll?.();
+    this.fetchConsole();
     this.currentState = 'stopped';
     await this.teardown.run();
     this.fetchConsole();
@@ -252,13 +265,8 @@ export class Machine extends EventEmitter<MachineEvents> {
   }
 
   private fetchConsole(): void {
-    const { output, lock } = this.serial;
-    if (this.currentState === 'running' && !this.ring.isEmpty && lock.tryAcquire()) {
-      this.ring.drain();
-      lock.release();
-    }
-    output.clearSignal();
-    if (output.length > 0) this.emit('console', output.drain());
+    const withQueued = this.currentState === 'running';
+    for (const bytes of this.serialOutput.fetch({ withQueued })) this.emit('console', bytes);
     const written = this.config.console?.takeOutput();
     if (written !== undefined && written.length > 0) this.emit('console', written);
     if (this.pendingInput.length > 0) this.feedInput();
