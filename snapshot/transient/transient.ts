@@ -143,6 +143,7 @@ export class TransientSnapshot {
   stop(): void {
     this.advance('idle', 'stopping');
     this.wasRunning = this.machine.state === 'running';
+    this.machine.makeConsoleRoom();
     this.times.begin = monotonic_us();
     this.deadline_ms = performance.now() + VCPU_TIMEOUT_MS;
     for (const thread of this.machine.threads) thread.snapshot();

@@ -76,9 +76,11 @@ export class VcpuControlBlock {
     Atomics.notify(this.words, Word.REQUEST);
   }
 
-  /** Sleeps for as long as the request is `request`. For the vCPU's thread. */
-  sleepWhileRequestIs(request: VcpuRequest): void {
-    while (this.request === request) Atomics.wait(this.words, Word.REQUEST, request);
+  /** Sleeps for as long as the request is `request`, or until the time is over. For the vCPU's thread. */
+  sleepWhileRequestIs(request: VcpuRequest, limit_ms = Number.POSITIVE_INFINITY): void {
+    let result = 'ok';
+    while (this.request === request && result !== 'timed-out')
+      result = Atomics.wait(this.words, Word.REQUEST, request, limit_ms);
   }
 
   /** As sleepWhileRequestIs(), for the pause of a snapshot. */

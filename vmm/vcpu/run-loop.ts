@@ -14,6 +14,7 @@ import { exitError } from './exit-error.ts';
 import type { FaultResolver } from './fault-resolver.ts';
 import { monotonic_us } from './monotonic.ts';
 import type { MsrWrites } from './msr-writes.ts';
+import type { RoomBudget } from './room-budget.ts';
 import type { VcpuSlab } from './slab.ts';
 
 const { EINTR, EAGAIN, EFAULT } = errno;
@@ -27,6 +28,7 @@ export class RunLoop {
   private readonly vcpu: Vcpu;
   private readonly control: VcpuControlBlock;
   private readonly platform: Platform;
+  private readonly room: RoomBudget;
   private readonly memory: GuestMemory;
   private readonly shared: DataView;
   private readonly ring: CoalescedRing;
@@ -41,6 +43,7 @@ export class RunLoop {
     vcpu: Vcpu,
     control: VcpuControlBlock,
     platform: Platform,
+    room: RoomBudget,
     memory: GuestMemory,
     slab: VcpuSlab,
     faults: FaultResolver,
@@ -55,6 +58,7 @@ export class RunLoop {
     this.vcpu = vcpu;
     this.control = control;
     this.platform = platform;
+    this.room = room;
     this.memory = memory;
     this.shared = vcpu.shared;
     this.ring = new CoalescedRing(vcpu.shared, platform.uart);
@@ -101,6 +105,7 @@ export class RunLoop {
     const { vcpu, control, shared } = this;
     while (!this.poweredOff) {
       const result = vcpu.enter();
+      this.room.renew();
       this.drainCoalescedWrites();
       if (result === 0) {
         this.handleExit(shared.getUint32(run.exit_reason, true));

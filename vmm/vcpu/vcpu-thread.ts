@@ -18,6 +18,7 @@ import type { CompletionSetup } from './completion.ts';
 import { VcpuControlBlock, VcpuRequest, VcpuState } from './control-block.ts';
 import { EmulationFailures } from './emulation-failures.ts';
 import { FaultResolver } from './fault-resolver.ts';
+import { RoomBudget } from './room-budget.ts';
 import { RunLoop } from './run-loop.ts';
 import { VcpuSlab } from './slab.ts';
 
@@ -44,10 +45,6 @@ export type VcpuMessage =
   | { readonly kind: 'warning'; readonly message: string }
   | { readonly kind: 'error'; readonly error: SerializedError };
 
-/** A guest that prints faster than the host reads waits, but not for ever. */
-const ROOM_WAIT_MS = 5;
-const ROOM_WAITS = 40;
-
 const { control: controlBuffer, port } = workerData as VcpuThreadData;
 const control = new VcpuControlBlock(controlBuffer);
 const post = (message: VcpuMessage): void => port.postMessage(message);
@@ -56,15 +53,12 @@ async function live(setup: VcpuSetup): Promise<void> {
   const { vcpu: vcpuDescriptor, vmFd, ram, platform: descriptor, slab, xsave } = setup;
   const memory = new GuestMemory(ram);
   const { output } = new SerialState(descriptor.serial);
-  const neverNotified = new Int32Array(new SharedArrayBuffer(4));
+  const room = new RoomBudget(control, output);
   const platform = createPlatform(descriptor, new Vm(vmFd, vcpuDescriptor.runLength), memory, {
     outputReady: () => {
       if (output.claimSignal()) post({ kind: 'output' });
     },
-    awaitRoom: () => {
-      for (let i = 0; i < ROOM_WAITS && output.free === 0; i++)
-        Atomics.wait(neverNotified, 0, 0, ROOM_WAIT_MS);
-    },
+    awaitRoom: () => room.spend(),
     power: action => {
       loop.powerOff();
       post({ kind: 'power', action });
@@ -77,6 +71,7 @@ async function live(setup: VcpuSetup): Promise<void> {
     vcpu,
     control,
     platform,
+    room,
     memory,
     new VcpuSlab(slab),
     faults,
