@@ -15,8 +15,10 @@ export const limits = {
   memory_bytes: { minimum: 8 * MIB, maximum: 1024 * GIB, multiple: 2 * MIB },
   disk_bytes: { minimum: 4096, maximum: 16 * 1024 * GIB, multiple: 4096 },
   args: 64,
-  /** Of the distribution, in an image; their names are part of a file's. */
+  /** Of the distribution, in an image. */
   packages: 16,
+  /** Characters of their names with a comma between each two: a folder is called so, behind the image's name. */
+  packagesLength: 240,
   /** Characters of a kernel's command line, ours included (x86: COMMAND_LINE_SIZE). */
   cmdlineLength: 2048,
   pathLength: 4095,

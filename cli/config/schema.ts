@@ -128,6 +128,10 @@ const machine = {
     v.pipe(
       v.array(packageName, 'expected a list of packages'),
       v.maxLength(limits.packages, `at most ${limits.packages} packages`),
+      v.check(
+        packages => packages.join().length <= limits.packagesLength,
+        `the names of the packages have more than ${limits.packagesLength} characters: leave out those that others bring along`,
+      ),
     ),
   ),
   kernel: v.optional(path),

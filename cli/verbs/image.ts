@@ -52,6 +52,10 @@ function parsePackages(text: string): string[] {
   if (wrong !== undefined) throw new InvalidArgumentError(`"${wrong}" is not the name of a package`);
   if (packages.length > limits.packages)
     throw new InvalidArgumentError(`at most ${limits.packages} packages`);
+  if (packages.join().length > limits.packagesLength)
+    throw new InvalidArgumentError(
+      `the names have more than ${limits.packagesLength} characters: leave out packages that others bring along`,
+    );
   return packages;
 }
 

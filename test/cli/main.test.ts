@@ -43,6 +43,10 @@ test('tsvmm: a mistyped verb, option or argument is a usage error with a hint', 
       /unknown option '--formt' \[TSVMM_E_USAGE\]\nhint: did you mean --format\?/,
     ],
     [['validate', '--format', 'xml', 'x'], /argument 'xml' is invalid.*\[TSVMM_E_USAGE\]/],
+    [
+      ['image', 'build', 'debian', '--packages', Array(5).fill('p'.repeat(60)).join()],
+      /more than 240 characters.*\[TSVMM_E_USAGE\]/,
+    ],
     [['toString'], /there is no verb "toString"/],
   ];
   await Promise.all(

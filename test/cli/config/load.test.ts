@@ -136,6 +136,9 @@ test('values outside of their bounds are refused', () => {
   assertProblems('vms: { a: { memory: 9MiB } }', [/must be a multiple of 2MiB/]);
   assertProblems('vms: { a: { memory: 2T } }', [/more than the most/]);
   assertProblems('vms: { a: { vcpus: 65 } }', [/from 1 to 64/]);
+  const packages = (length: number) => `[${`${'p'.repeat(59)}, `.repeat(3)}${'q'.repeat(length)}]`;
+  assertProblems(`vms: { a: { image: debian, packages: ${packages(60)} } }`, []);
+  assertProblems(`vms: { a: { image: debian, packages: ${packages(61)} } }`, [/more than 240 characters/]);
   assertProblems('vms: { a: { disks: [{ size: 100K }, { size: 1K }] } }', [/1K is less than/]);
   assertProblems(`vms: { ${'a'.repeat(41)}: }`, [/a name has 1 to 40/]);
   assertProblems('vms: {}', [/at least one virtual machine/]);
