@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { TsvmmError } from '../vmm/errors.ts';
+import { removeAbandoned } from './abandoned.ts';
 import { buildFailed } from './build-failed.ts';
 import type { ImageBuildOptions } from './registry.ts';
 import { requireTools, runTool } from './run-tool.ts';
@@ -31,6 +32,7 @@ async function fetchLwip(
   { cacheDirectory, progress, signal }: ImageBuildOptions,
 ): Promise<string> {
   progress('getting the sources of lwIP');
+  removeAbandoned(cacheDirectory);
   const { code, output } = await runTool('sh', [join(sources, 'fetch-lwip.sh'), cacheDirectory], { signal });
   if (code === 0) return output.trimEnd().split('\n').at(-1) ?? '';
   // The script speaks as we do: "error: what" and "hint: what to do".

@@ -1,7 +1,8 @@
 /**
  * Built images on disk:
  *
- *     <images>/<name>/<content hash>-<compiler hash>/<file>   one folder for each state of the sources
+ *     <images>/<name>/<content hash>-<compiler hash>/<file>   one folder for each state of the sources; more, with a number,
+ *                                                             if it was built anew
  *     <images>/<name>/<file>                                  links to the files built or used last
  *     <images>/<name>/fresh.json                              what the quick check compares
  *
@@ -15,14 +16,14 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
-  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { basename, join, relative } from 'node:path';
+import { TsvmmError } from '../vmm/errors.ts';
+import { removeAbandoned } from './abandoned.ts';
 import { quickFingerprint } from './fingerprint.ts';
 import { filesIn, haveFiles, listFiles } from './image-files.ts';
 import type { GuestImage, ImageBuildOptions, ImageFiles } from './registry.ts';
@@ -71,7 +72,11 @@ export class ImageStore {
     // Touched, checked out anew, or used from another checkout: what counts is the content.
     const path = await this.findBuild(image, directory);
     if (path === undefined) return undefined;
-    publish(directory, image, { fingerprint, path });
+    try {
+      publish(directory, image, { fingerprint, path });
+    } catch {
+      // Somebody else's folder, or a full disk: the next one looks at the content again, that is all.
+    }
     return filesIn(path, image.files);
   }
 
@@ -89,7 +94,7 @@ export class ImageStore {
       .map(directory => directory.slice(prefix.length).split(','));
   }
 
-  /** Paths of the image, built if it is missing or stale. Throws what the image's builder throws. */
+  /** Paths of the image, built if it is missing or stale. Throws TSVMM_E_IMAGE_BUILD, and what the image's builder throws. */
   async ensure(
     image: GuestImage,
     { force, packages = [], ...options }: EnsureOptions,
@@ -100,18 +105,18 @@ export class ImageStore {
     const sources = this.sourcesOf(image);
     const directory = this.directoryOf(image, packages);
     const fingerprint = quickFingerprint(sources, image);
-    const path = buildFolder(join(directory, await buildName(sources, image)), image);
-    removeAbandoned(directory);
-    mkdirSync(directory, { recursive: true });
-    const work = mkdtempSync(join(directory, `.build-${process.pid}-`));
+    const place = join(directory, await buildName(sources, image));
+    const work = workFolder(directory);
+    let path = place;
     try {
       const { build } = await image.loadBuilder();
       const { cacheDirectory } = this.paths;
       await build(sources, work, { ...options, packages: sortedPackages(packages), cacheDirectory });
-      mkdirSync(path, { recursive: true });
-      for (const file of listFiles(image.files)) renameSync(join(work, file), join(path, file));
-      const now = new Date();
-      utimesSync(path, now, now);
+      const made = join(work, 'image');
+      mkdirSync(made);
+      for (const file of listFiles(image.files)) renameSync(join(work, file), join(made, file));
+      // Somebody else may have been quicker, which is as good, unless it was to be made anew.
+      if (force || !haveFiles(filesIn(place, image.files))) path = settle(made, place);
     } finally {
       rmSync(work, { recursive: true, force: true });
     }
@@ -145,22 +150,48 @@ async function buildName(sources: string, { isCompiled }: GuestImage): Promise<s
   return `${contentHash(sources)}-${isCompiled ? compilerHash() : NO_COMPILER}`;
 }
 
+/** A new folder to build in. Throws TSVMM_E_IMAGE_BUILD when `directory` cannot be written. */
+function workFolder(directory: string): string {
+  try {
+    removeAbandoned(directory);
+    mkdirSync(directory, { recursive: true });
+    return mkdtempSync(join(directory, `.build-${process.pid}-`));
+  } catch (cause) {
+    throw new TsvmmError('TSVMM_E_IMAGE_BUILD', `cannot write ${directory}`, {
+      cause,
+      hint: 'does it belong to another user, or is the disk full?',
+    });
+  }
+}
+
 /**
- * A disk stays for ever and as it is, since disks of snapshots may lie on it: one that is built anew from the same sources
- * goes into a folder of its own.
+ * Moves a build to `place`, or beside it if there is one already, and answers where it is. What is there stays as it is:
+ * disks of snapshots may lie on it, and a build of the same sources need not have the same packages.
  */
-const buildFolder = (path: string, { files }: GuestImage): string =>
-  files.disk !== undefined && existsSync(path) ? `${path}-${Date.now()}` : path;
+function settle(made: string, place: string): string {
+  for (let path = place; ; path = `${place}-${Date.now()}`) {
+    try {
+      renameSync(made, path);
+      return path;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'EEXIST' && code !== 'ENOTEMPTY') throw error;
+    }
+  }
+}
 
 function publish(directory: string, { files }: GuestImage, fresh: Fresh): void {
   const work = mkdtempSync(join(directory, `.new-${process.pid}-`));
-  writeFileSync(join(work, 'fresh.json'), JSON.stringify(fresh));
-  renameSync(join(work, 'fresh.json'), join(directory, 'fresh.json'));
-  for (const file of listFiles(filesIn(fresh.path, files))) {
-    symlinkSync(relative(directory, file), join(work, 'link'));
-    renameSync(join(work, 'link'), join(directory, basename(file)));
+  try {
+    writeFileSync(join(work, 'fresh.json'), JSON.stringify(fresh));
+    renameSync(join(work, 'fresh.json'), join(directory, 'fresh.json'));
+    for (const file of listFiles(filesIn(fresh.path, files))) {
+      symlinkSync(relative(directory, file), join(work, 'link'));
+      renameSync(join(work, 'link'), join(directory, basename(file)));
+    }
+  } finally {
+    rmSync(work, { recursive: true, force: true });
   }
-  rmdirSync(work);
 }
 
 function readFresh(directory: string): Fresh | undefined {
@@ -173,23 +204,16 @@ function readFresh(directory: string): Fresh | undefined {
   }
 }
 
-/** What builds left that were killed. */
-function removeAbandoned(directory: string): void {
-  for (const name of list(directory)) {
-    const pid = /^\.(?:build|new)-(\d+)-/.exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) {
-      rmSync(join(directory, name), { recursive: true, force: true });
-    }
-  }
-}
-
 function removeOld(directory: string, current: string): void {
   const builds = list(directory)
-    .filter(name => /^[0-9a-f]{16}-[0-9a-f]{8}$/.test(name))
+    .filter(name => /^[0-9a-f]{16}-[0-9a-f]{8}(-\d+)?$/.test(name))
     .map(name => join(directory, name))
     .filter(path => path !== current)
-    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
+    .sort((a, b) => builtAt(b) - builtAt(a));
   for (const path of builds.slice(KEPT_BUILDS - 1)) rmSync(path, { recursive: true, force: true });
 }
+
+/** Other builds remove old ones at the same time. */
+const builtAt = (path: string): number => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
 const list = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory) : []);

@@ -29,7 +29,7 @@ for tool in apt-get tar xz; do
   command -v $tool >/dev/null || fail "$tool is not installed" "on Debian or Ubuntu: apt-get install apt tar xz-utils"
 done
 
-work=$(mktemp -d "$cache/fetch.XXXXXX")
+work=$(mktemp -d "$cache/.fetch-$$-XXXXXX") # the name tells builds whether its process is gone
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 

@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -122,9 +123,9 @@ test('what a killed build left is removed by the next', async ({ root, store, im
 });
 
 test('at most three builds are kept', async ({ root, store, image }) => {
-  for (const content of ['1', '2', '3', '4', '5']) {
+  for (const content of ['1', '2', '3', '4', '4']) {
     writeFileSync(join(root, 'src/lib/a.c'), content);
-    await store.ensure(image, options);
+    await store.ensure(image, { ...options, force: true });
   }
   const builds = readdirSync(join(root, 'images/fake')).filter(name => name.includes('-'));
   assert.is(builds.length, 3);
@@ -171,6 +172,48 @@ test('a disk that is built anew leaves the old one where snapshots look for it',
   assert.is.not(again.files.disk, files.disk);
   assert.ok(existsSync(files.disk as string));
   assert.equal(await store.fresh(diskImage), again.files);
+});
+
+test('a disk never takes the place of one that another build made meanwhile', async ({ store }) => {
+  const slow: GuestImage = {
+    ...diskImage,
+    loadBuilder: async () => ({
+      build: async (...words) => {
+        await new Promise(resolve => setTimeout(resolve, 50));
+        await (await diskImage.loadBuilder()).build(...words);
+      },
+    }),
+  };
+  const late = store.ensure(slow, options);
+  const { files } = await store.ensure(diskImage, options);
+  const disk = statSync(files.disk as string).ino;
+  assert.equal((await late).files, files);
+  const anew = [1, 2].map(() => store.ensure(slow, { ...options, force: true }));
+  const disks = (await Promise.all(anew)).map(result => result.files.disk);
+  assert.is(new Set([files.disk, ...disks]).size, 3);
+  assert.is(statSync(files.disk as string).ino, disk);
+});
+
+test('where only reading is allowed, a fresh image can be used, and a build says what is wrong', async context => {
+  const { root, store, image } = context;
+  const { files } = await store.ensure(image, options);
+  utimesSync(join(root, 'src/lib/a.c'), 1, 1);
+  // As for somebody else's folder; root may write everywhere.
+  const folder = join(root, 'images/fake');
+  rmSync(join(folder, 'fresh.json'));
+  mkdirSync(join(folder, 'fresh.json/x'), { recursive: true });
+  assert.equal(await store.fresh(image), files);
+  assert.is(readdirSync(folder).filter(name => name.startsWith('.')).length, 0);
+
+  rmSync(join(root, 'images'), { recursive: true });
+  writeFileSync(join(root, 'images'), '');
+  await store.ensure(image, options).then(
+    () => assert.unreachable(),
+    error => {
+      assert.is(error.code, 'TSVMM_E_IMAGE_BUILD');
+      assert.match(error.message, folder);
+    },
+  );
 });
 
 test('a damaged fresh.json is no obstacle', async ({ root, store, image }) => {
