@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
+import { removeAbandoned } from './abandoned.ts';
 import { buildFailed } from './build-failed.ts';
 import { type CpioFile, CpioMode, cpioArchive } from './cpio.ts';
 import { sourceFiles } from './fingerprint.ts';
@@ -33,10 +34,11 @@ export async function build(sources: string, directory: string, options: ImageBu
   );
   const cache = join(options.cacheDirectory, 'linux');
   mkdirSync(cache, { recursive: true });
+  removeAbandoned(cache);
   const work = mkdtempSync(join(cache, `.work-${process.pid}-`));
   try {
     const context = { sources, cache, work, options };
-    copyFileSync(await kernel(context), join(directory, 'vmlinux'));
+    await kernel(context, join(directory, 'vmlinux'));
     writeFileSync(join(directory, 'initrd.cpio'), await initialRamDisk(context));
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -52,22 +54,19 @@ interface Context {
   readonly options: ImageBuildOptions;
 }
 
-/** Path of the stripped kernel. It depends on its sources and configuration alone, so another init builds none anew. */
-async function kernel({ sources, cache, work, options }: Context): Promise<string> {
+/** The stripped kernel, as `target`. It depends on its sources and configuration alone, so another init builds none anew. */
+async function kernel(context: Context, target: string): Promise<void> {
+  const { sources, cache, work, options } = context;
   const { progress } = options;
   progress('getting the sources of the kernel');
-  const archive = await firstPackage({ sources, cache, work, options }, SOURCE_PACKAGES);
+  const archive = await firstPackage(context, SOURCE_PACKAGES);
   const config = join(sources, 'config');
   const identity = createHash('sha256').update(basename(archive)).update(optionsOf(config).join());
   const kernels = join(cache, 'kernels');
   const built = join(kernels, `vmlinux-${identity.digest('hex').slice(0, 16)}`);
-  if (existsSync(built)) return built;
+  if (copyIfThere(built, target)) return;
 
-  const env = await unpackBuildTools(
-    work,
-    names => download({ sources, cache, work, options }, names),
-    options,
-  );
+  const env = await unpackBuildTools(work, names => download(context, names), options);
   progress('unpacking the sources of the kernel');
   const tree = join(work, 'source');
   await run('sh', [join(sources, 'unpack.sh'), archive, tree], 'unpacking the sources', options);
@@ -89,12 +88,24 @@ async function kernel({ sources, cache, work, options }: Context): Promise<strin
     env,
     onOutput: countFiles(progress),
   });
-  await run('strip', ['-o', join(work, 'vmlinux'), join(output, 'vmlinux')], 'stripping the kernel', options);
+  await run('strip', ['-o', target, join(output, 'vmlinux')], 'stripping the kernel', options);
+  copyFileSync(target, join(work, 'vmlinux'));
   mkdirSync(kernels, { recursive: true });
-  for (const old of readdirSync(kernels)) rmSync(join(kernels, old));
+  // Other builds may do the same at this moment.
+  for (const old of readdirSync(kernels)) rmSync(join(kernels, old), { force: true });
   renameSync(join(work, 'vmlinux'), built);
-  progress(`the kernel has ${mebibytes(statSync(built).size)}`);
-  return built;
+  progress(`the kernel has ${mebibytes(statSync(target).size)}`);
+}
+
+/** Copies a file that another process may remove at any time; false when there is none. */
+function copyIfThere(path: string, target: string): boolean {
+  try {
+    copyFileSync(path, target);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 /** The options that are set, without comments. */
@@ -133,11 +144,9 @@ function countFiles(progress: (step: string) => void): (text: string) => void {
 async function initialRamDisk(context: Context): Promise<Buffer> {
   const { sources, work, options } = context;
   options.progress('making the initial RAM disk');
-  const [archive] = (await download(context, ['busybox-static'])).filter(path =>
-    /\/busybox-static_/.test(path),
-  );
   const root = join(work, 'busybox');
-  await run('dpkg-deb', ['-x', archive ?? '', root], 'unpacking busybox', options);
+  const archive = await firstPackage(context, ['busybox-static']);
+  await run('dpkg-deb', ['-x', archive, root], 'unpacking busybox', options);
   const program = ['bin/busybox', 'usr/bin/busybox']
     .map(path => join(root, path))
     .find(path => existsSync(path));
@@ -171,10 +180,8 @@ async function firstPackage(context: Context, names: readonly string[]): Promise
   let refusal: unknown;
   for (const name of names) {
     try {
-      const prefix = name.replace('*', '');
-      const found = (await download(context, [name])).filter(path => basename(path).startsWith(prefix));
-      const newest = found.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
-      if (newest !== undefined) return newest;
+      const [own = ''] = await download(context, [name]);
+      return own;
     } catch (error) {
       context.options.signal?.throwIfAborted();
       refusal = error;
@@ -183,10 +190,10 @@ async function firstPackage(context: Context, names: readonly string[]): Promise
   throw refusal;
 }
 
-/** Paths of these packages' files, and others. */
+/** Paths of the files of these packages and of what they need: each package's own comes before those that it needs. */
 async function download({ sources, cache, options }: Context, names: readonly string[]): Promise<string[]> {
   const { code, output } = await runTool('sh', [join(sources, 'fetch.sh'), cache, ...names], options);
-  if (code === 0) return output.trimEnd().split('\n');
+  if (code === 0) return output.split('\n').filter(line => line.startsWith('/'));
   const said = (label: string) => new RegExp(`^${label}: (.*)$`, 'm').exec(output)?.[1];
   const rest = output.replace(/^(error|hint): .*\n?/gm, '');
   throw buildFailed(
