@@ -1,8 +1,9 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TsvmmError } from '../vmm/errors.ts';
 import { buildFailed } from './build-failed.ts';
 import { CpioMode, cpioArchive } from './cpio.ts';
+import { requireKeyring } from './debian-keyring.ts';
 import { KernelModules } from './kernel-modules.ts';
 import type { ImageBuildOptions } from './registry.ts';
 import { requireTools, runTool } from './run-tool.ts';
@@ -21,45 +22,50 @@ const FILE_SYSTEM_UUID = '7473766d-6d00-4000-8000-64656269616e';
 export async function build(sources: string, directory: string, options: ImageBuildOptions): Promise<void> {
   const { progress, packages, cacheDirectory, signal } = options;
   requireTools(
-    ['debootstrap', 'mke2fs', 'dpkg-deb', 'unshare', 'chroot', 'mount'],
+    ['debootstrap', 'mke2fs', 'dpkg-deb', 'unshare', 'flock', 'chroot', 'mount'],
     'building the guest image debian',
-    'on Debian or Ubuntu: apt install debootstrap e2fsprogs (and debian-archive-keyring on Ubuntu)',
+    'on Debian or Ubuntu: apt install debootstrap e2fsprogs debian-archive-keyring',
   );
   if (process.getuid?.() !== 0) {
+    const list = packages.length === 0 ? '' : ` --packages ${packages.join(',')}`;
     throw new TsvmmError('TSVMM_E_IMAGE_BUILD', 'building the guest image debian needs root (debootstrap)', {
-      hint: 'build it once by: sudo env TSVMM_HOME=$HOME/.local/share/tsvmm tsvmm image build debian',
+      hint: `build it once by: sudo env TSVMM_HOME="\${TSVMM_HOME:-$HOME/.local/share/tsvmm}" tsvmm image build debian${list}`,
     });
   }
+  requireKeyring();
   const root = join(directory, 'root');
   const cache = join(cacheDirectory, 'debian');
+  mkdirSync(cache, { recursive: true });
   progress('making a minimal Debian (debootstrap)');
-  await script(sources, 'root.sh', [root, cache], signal);
+  await script(sources, 'root.sh', cache, [root, cache], signal);
   progress(['installing the kernel', ...packages].join(' '));
-  await script(sources, 'packages.sh', [root, directory, cache, ...packages], signal);
+  await script(sources, 'packages.sh', cache, [root, directory, cache, ...packages], signal);
   progress('making the initial RAM disk');
-  writeFileSync(join(directory, 'initrd.img'), initialRamDisk(sources, root));
+  const version = readFileSync(join(directory, 'kernel-version'), 'utf8').trim();
+  writeFileSync(join(directory, 'initrd.img'), initialRamDisk(sources, root, version));
   progress('making the disk');
   await makeDisk(root, join(directory, 'root.img'), signal);
   rmSync(root, { recursive: true });
 }
 
-/** In namespaces of its own: mounts and processes go with it. */
+/** In namespaces of its own: mounts and processes go with it. Waits for scripts of other builds that use the cache. */
 async function script(
   sources: string,
   name: string,
+  cache: string,
   words: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const namespaces = ['--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private'];
-  const all = [...namespaces, 'sh', join(sources, name), ...words];
-  const { code, output } = await runTool('unshare', all, { signal });
+  const all = [cache, 'unshare', ...namespaces, 'sh', join(sources, name), ...words];
+  const { code, output } = await runTool('flock', all, { signal });
   if (code === 0) return;
   const hint = 'the lines above are from debootstrap and apt; TSVMM_DEBIAN_MIRROR names another mirror';
   throw buildFailed('debian', `${name} failed`, output, hint);
 }
 
-function initialRamDisk(sources: string, root: string): Buffer {
-  const modules = new KernelModules(root).inOrder(EARLY_MODULES);
+function initialRamDisk(sources: string, root: string, version: string): Buffer {
+  const modules = new KernelModules(root, version).inOrder(EARLY_MODULES);
   const order = modules.map(({ name }) => `${name}\n`).join('');
   const empty = new Uint8Array(0);
   return cpioArchive([

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** The modules of one kernel in a root file system, and what they need (modules.dep, depmod(8)). */
@@ -8,12 +8,9 @@ export class KernelModules {
   private readonly needs = new Map<string, readonly string[]>();
   private readonly paths = new Map<string, string>();
 
-  /** Throws the error of a root file system that has not one kernel's modules. */
-  constructor(root: string) {
-    const folder = join(root, 'lib/modules');
-    const [version] = readdirSync(folder);
-    if (version === undefined) throw new Error(`there is no kernel in ${folder}`);
-    this.folder = join(folder, version);
+  /** Throws ENOENT when the root file system has no modules of this version. It may have those of others: packages bring some. */
+  constructor(root: string, version: string) {
+    this.folder = join(root, 'lib/modules', version);
     for (const line of readFileSync(join(this.folder, 'modules.dep'), 'utf8').split('\n')) {
       const [path = '', needed = ''] = line.split(':');
       if (path === '') continue;

@@ -1,13 +1,14 @@
 #!/bin/sh
-# packages.sh ROOT OUT CACHE [PACKAGE...]: puts the stock cloud kernel's modules and the packages into ROOT, and the kernel
-# into OUT as vmlinuz. Runs in mount and process namespaces of its own.
+# packages.sh ROOT OUT CACHE [PACKAGE...]: puts the stock cloud kernel's modules and the packages into ROOT, the kernel into
+# OUT as vmlinuz, and its version beside it as kernel-version. Runs in mount and process namespaces of its own. One script at
+# a time works on the folder CACHE.
 set -eu
 root=$1 out=$2 cache=$3
 shift 3
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
 # A mount of this namespace only: what is downloaded goes to the cache.
-mkdir -p "$cache" "$root/var/cache/apt/archives"
+mkdir -p "$root/var/cache/apt/archives"
 mount --bind "$cache" "$root/var/cache/apt/archives"
 mount -t proc proc "$root/proc"
 mount --bind /dev "$root/dev"
@@ -23,11 +24,14 @@ kernel=$(chroot "$root" apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ 
 version=${kernel#linux-image-}
 # Unpacked, not installed: its scripts would make an initial RAM disk and a boot menu that nothing uses.
 apt -d install --no-install-recommends "$kernel"
+# The cache may hold other versions of it.
+file=$(apt --print-uris download "$kernel" | sed -n "s/^'[^']*' \([^ ]*\.deb\) .*/\1/p")
 # Not into the root itself, whose /lib is a link that it would replace.
-dpkg-deb -x "$(ls -t "$cache/$kernel"_*.deb | head -n 1)" "$out/kernel"
+dpkg-deb -x "$cache/$file" "$out/kernel"
 mkdir -p "$root/usr/lib/modules"
 mv "$out/kernel/lib/modules/$version" "$root/usr/lib/modules/"
 mv "$out/kernel/boot/vmlinuz-$version" "$out/vmlinuz"
+echo "$version" >"$out/kernel-version"
 rm -r "$out/kernel"
 chroot "$root" depmod "$version"
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { build } from '../../guest-images/build-debian.ts';
+import { requireKeyring } from '../../guest-images/debian-keyring.ts';
 import { KernelModules } from '../../guest-images/kernel-modules.ts';
 import type { TsvmmError } from '../../vmm/errors.ts';
 
@@ -18,10 +19,10 @@ test.after.each(({ folder, path }) => {
 });
 
 /** What the build says when it cannot begin. */
-const refusal = (folder: string): Promise<TsvmmError> =>
+const refusal = (folder: string, packages: readonly string[] = []): Promise<TsvmmError> =>
   build(join(import.meta.dirname, '../../guest-images/debian'), folder, {
     cacheDirectory: join(folder, 'cache'),
-    packages: [],
+    packages,
     progress: () => assert.unreachable('it began'),
   }).then(
     () => assert.unreachable() as never,
@@ -38,23 +39,42 @@ test('build: names all missing tools and how to get them, before it does anythin
 });
 
 test('build: needs root, and says so', async ({ folder }) => {
-  for (const tool of ['debootstrap', 'mke2fs', 'dpkg-deb', 'unshare', 'chroot', 'mount'])
+  for (const tool of ['debootstrap', 'mke2fs', 'dpkg-deb', 'unshare', 'flock', 'chroot', 'mount'])
     writeFileSync(join(folder, tool), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
   process.env.PATH = folder;
   const { getuid } = process;
   Object.defineProperty(process, 'getuid', { value: () => 1000, configurable: true });
   try {
-    const { code, message } = await refusal(folder);
+    const { code, message, hint } = await refusal(folder, ['iperf3', 'nginx']);
     assert.is(code, 'TSVMM_E_IMAGE_BUILD');
     assert.match(message, 'needs root');
+    assert.match(hint ?? '', 'tsvmm image build debian --packages iperf3,nginx');
   } finally {
     Object.defineProperty(process, 'getuid', { value: getuid, configurable: true });
   }
 });
 
+test('requireKeyring: without one it names the package, before anything unchecked runs as root', ({
+  folder,
+}) => {
+  const [gpg, pgp] = ['gpg', 'pgp'].map(type => join(folder, `keyring.${type}`)) as [string, string];
+  try {
+    requireKeyring([gpg, pgp]);
+    assert.unreachable();
+  } catch (error) {
+    const { code, hint } = error as TsvmmError;
+    assert.is(code, 'TSVMM_E_TOOL_MISSING');
+    assert.match(hint ?? '', 'apt install debian-archive-keyring');
+  }
+  writeFileSync(pgp, '');
+  requireKeyring([gpg, pgp]);
+});
+
 test('KernelModules: each module after all that it needs, once; what is built in has no file', ({
   folder,
 }) => {
+  // Of a package, without a file of ours.
+  mkdirSync(join(folder, 'lib/modules/5.10.0'), { recursive: true });
   const modules = join(folder, 'lib/modules/6.1.0');
   mkdirSync(join(modules, 'kernel'), { recursive: true });
   for (const name of ['ext4', 'jbd2', 'crc16', 'virtio-rng'])
@@ -67,7 +87,7 @@ test('KernelModules: each module after all that it needs, once; what is built in
     'virtio-rng.ko:',
   ];
   writeFileSync(join(modules, 'modules.dep'), lines.map(line => `kernel/${line}\n`).join(''));
-  const loaded = new KernelModules(folder).inOrder(['jbd2', 'ext4', 'virtio_rng', 'virtio_mmio']);
+  const loaded = new KernelModules(folder, '6.1.0').inOrder(['jbd2', 'ext4', 'virtio_rng', 'virtio_mmio']);
   assert.equal(
     loaded.map(({ name }) => name),
     ['crc16.ko', 'jbd2.ko', 'ext4.ko', 'virtio-rng.ko'],
