@@ -1,7 +1,8 @@
-import { chmodSync, statSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { findTool } from '../../guest-images/find-tool.ts';
+import { kvmIsEverybodys } from '../support/bench-image.ts';
 import { testUnless } from '../support.ts';
 import { type Outcome, TsvmmCommand, tsvmmProgram } from './command.ts';
 import { TestHome } from './home.ts';
@@ -16,10 +17,6 @@ test.after(async () => home.remove());
 const isRoot = process.getuid?.() === 0;
 const lacks = (tool: string) => (findTool(tool) === undefined ? `${tool} is not installed` : undefined);
 const notRoot = isRoot ? undefined : 'not root';
-const everybodyMay = () =>
-  ((statSync('/dev/kvm', { throwIfNoEntry: false })?.mode ?? 0) & 0o006) === 0o006
-    ? 'everybody may use /dev/kvm'
-    : undefined;
 
 function run(...wrapper: string[]): Promise<Outcome> {
   const file = home.write('one.yaml', 'vms: { node: { memory: 64MiB } }');
@@ -35,7 +32,7 @@ function assertUnfit({ code, stdout, stderr }: Outcome, error: string, hint: Reg
 }
 
 testUnless(
-  notRoot ?? lacks('setpriv') ?? everybodyMay(),
+  notRoot ?? lacks('setpriv') ?? kvmIsEverybodys(),
   test,
   'without permission: TSVMM_E_KVM_PERMISSION, and the group to join',
   async () => {

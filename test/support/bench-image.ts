@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { imageStore } from '../../cli/image/images.ts';
 import { guestImages } from '../../guest-images/registry.ts';
 import { lacksDevice } from '../support.ts';
@@ -13,3 +14,9 @@ export async function benchImage(): Promise<string> {
 
 /** Why this machine cannot run a VM, or undefined if it can. */
 export const lacksKvm = (): string | undefined => lacksDevice('/dev/kvm');
+
+/** Why nobody lacks the permission to use it here, or undefined if some do. */
+export const kvmIsEverybodys = (): string | undefined =>
+  ((statSync('/dev/kvm', { throwIfNoEntry: false })?.mode ?? 0) & 0o006) === 0o006
+    ? 'everybody may use /dev/kvm'
+    : undefined;

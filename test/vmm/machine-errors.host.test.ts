@@ -8,7 +8,7 @@ import { Kvm } from '../../vmm/kvm/kvm.ts';
 import type { MachineConfig } from '../../vmm/machine.ts';
 import { MIB } from '../../vmm/memory/address.ts';
 import { availableMemory } from '../../vmm/memory/ram.ts';
-import { benchImage, lacksKvm } from '../support/bench-image.ts';
+import { benchImage, kvmIsEverybodys, lacksKvm } from '../support/bench-image.ts';
 import { buildElf, LOAD_ADDRESS } from '../support/elf.ts';
 import { Guest } from '../support/guest.ts';
 import { testUnless } from '../support.ts';
@@ -137,8 +137,15 @@ testUnless(
   },
 );
 
+/** On AMD processors the state of a vCPU is undefined after a shutdown (APM vol. 2, section 15.14.3), and newer KVM resets it. */
+const hasSvm = / svm /.test(readFileSync('/proc/cpuinfo', 'utf8'));
+
 testUnless(lacksKvm(), test, 'a guest that triple-faults ends in TSVMM_E_GUEST_CRASH', async () => {
   const error = await endOf({ cmdline: 'fault kind=triple' });
+  if (hasSvm && /KVM has reset it/.test(String(error))) {
+    assertCoded(error, 'TSVMM_E_GUEST_CRASH', /triple-faulted, vCPU 0/);
+    return;
+  }
   assertCoded(
     error,
     'TSVMM_E_GUEST_CRASH',
@@ -196,7 +203,7 @@ test('Kvm.open() of another device: TSVMM_E_KVM_UNFIT', () => {
 });
 
 const isRoot = process.geteuid?.() === 0;
-const lacksOtherUser = isRoot ? lacksKvm() : 'only root can become another user';
+const lacksOtherUser = isRoot ? (lacksKvm() ?? kvmIsEverybodys()) : 'only root can become another user';
 testUnless(lacksOtherUser, test, 'Kvm.open() as a user without permission: TSVMM_E_KVM_PERMISSION', () => {
   process.seteuid?.(65534);
   try {

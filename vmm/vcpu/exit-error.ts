@@ -8,6 +8,7 @@ import type { GuestMemory } from '../memory/guest-memory.ts';
 
 const INSTRUCTION_BYTES = 15;
 const EMULATION_BYTES_VALID = 1;
+const CRASH_HINT = 'an exception came while the guest had no working handler; look at its last console lines';
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 const exitNames = new Map<number, string>(Object.entries(ExitReason).map(([name, number]) => [number, name]));
 const errnoNames = new Map<number, string>(Object.entries(errno).map(([name, number]) => [number, name]));
@@ -34,11 +35,8 @@ export function exitError(vcpu: Vcpu, memory: GuestMemory, result: number): Tsvm
   }
   switch (run.exit_reason) {
     case ExitReason.SHUTDOWN:
-      return error(
-        'TSVMM_E_GUEST_CRASH',
-        `the guest triple-faulted, ${at}`,
-        'an exception came while the guest had no working handler; look at its last console lines',
-      );
+      if (isReset(vcpu)) return unplacedCrash(vcpu.id);
+      return error('TSVMM_E_GUEST_CRASH', `the guest triple-faulted, ${at}`, CRASH_HINT);
     case ExitReason.INTERNAL_ERROR:
       if (run['internal.suberror'] !== InternalError.EMULATION) break;
       return error(
@@ -63,6 +61,19 @@ export function exitError(vcpu: Vcpu, memory: GuestMemory, result: number): Tsvm
     'report this with the registers',
   );
 }
+
+/** Where a processor begins (SDM vol. 3A, table 10-1): no guest of ours runs from there, below 4 GiB is no RAM. */
+function isReset(vcpu: Vcpu): boolean {
+  return vcpu.get('regs').rip === 0xfff0n && vcpu.get('sregs').cs.base === 0xffff_0000n;
+}
+
+/** What the vCPU was doing is in no register any more. */
+const unplacedCrash = (vcpu: number): TsvmmError =>
+  new TsvmmError(
+    'TSVMM_E_GUEST_CRASH',
+    `the guest triple-faulted, vCPU ${vcpu}; KVM has reset it, as it does on AMD processors, so nobody knows where`,
+    { hint: CRASH_HINT, details: { vcpu } },
+  );
 
 /** Registers and instruction bytes, for messages; whatever cannot be read is left out. */
 function describeVcpu(vcpu: Vcpu, memory: GuestMemory) {
