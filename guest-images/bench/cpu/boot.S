@@ -48,7 +48,7 @@
 .macro ENTER_CPL3 target
   pushq $SELECTOR_USER_DATA
   pushq %rcx
-  pushq $2
+  pushq $USER_FLAGS
   pushq $SELECTOR_USER_CODE
   pushq $\target
   iretq

@@ -73,7 +73,7 @@ exception_common:
   movq %rax, exception_facts + 40 // cs
   pushq $SELECTOR_USER_DATA
   pushq $report_stack_top - 8
-  pushq $2
+  pushq $USER_FLAGS
   pushq $SELECTOR_USER_CODE
   pushq $exception_report
   iretq

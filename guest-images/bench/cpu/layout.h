@@ -23,6 +23,10 @@
 #define TSS_STRIDE 8320 // room for one TSS with its map, a multiple of 64
 #define TSS_LIMIT (TSS_BYTES + TSS_IO_MAP_BYTES)
 
+// RFLAGS of CPL3 to begin with: bit 1, which is always set, and IOPL 3. Either IOPL or the map would do by the manuals, but
+// a software KVM drops IOPL, and QEMU's emulated processor ignores the map of a busy task, which a restored one is.
+#define USER_FLAGS 0x3002
+
 #define KERNEL_STACK_BYTES 4096
 #define KERNEL_STACK_SHIFT 12
 #define USER_STACK_BYTES 65536
