@@ -163,7 +163,8 @@ for (const [sender, receiver] of [
       assert.is(received_bytes, 8 * 2 ** 20);
       assert.is(sum, expectedSum);
       const mean = counters.from.sent_bytes / counters.from.sent_frames;
-      if (sender) assert.ok(mean > 5000, `frames of ${mean} bytes on average`);
+      // How much larger than the MTU is up to TCP, which makes shorter ones for slow peers.
+      if (sender) assert.ok(mean > 1514, `frames of ${mean} bytes on average`);
       else assert.ok(mean <= 1514, `frames of ${mean} bytes on average`);
       const segmented = counters.to.segmented_frames > 50;
       assert.is(segmented, sender && !receiver);
