@@ -7,6 +7,8 @@ import type { Vm } from './kvm/vm.ts';
 import type { GuestMemory } from './memory/guest-memory.ts';
 import type { Ram } from './memory/ram.ts';
 
+export type MachineState = 'created' | 'running' | 'paused' | 'stopped';
+
 /** The parts of a machine that has not run yet. */
 export interface MachineParts {
   readonly vm: Vm;
@@ -36,5 +38,5 @@ export interface MachineSoftware {
   /** Fills RAM and sets up vCPUs and devices. */
   install(parts: MachineParts): void | Promise<void>;
   /** Called when the machine is let run, right before its vCPUs are. */
-  release?(parts: Pick<MachineParts, 'vm' | 'slots'>): void;
+  release?(machine: Pick<MachineParts, 'vm' | 'slots'> & { readonly state: MachineState }): void;
 }

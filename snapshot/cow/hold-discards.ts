@@ -8,7 +8,8 @@ import type { Machine } from '../../vmm/machine.ts';
  * From the return of this function no memory of the VM goes back to the host, until what it answers is called: a page that
  * is not mapped when RAM is protected would not be protected. Idempotent.
  */
-export function holdDiscards({ cow, slots }: Pick<Machine, 'cow' | 'slots'>): () => void {
+export function holdDiscards(machine: Pick<Machine, 'cow' | 'slots' | 'state'>): () => void {
+  const { cow, slots } = machine;
   cow.state.holdDiscards();
   for (const { state, model } of balloons(slots)) {
     // What it is giving back at this moment, it does with its lock held.
@@ -21,12 +22,14 @@ export function holdDiscards({ cow, slots }: Pick<Machine, 'cow' | 'slots'>): ()
     if (!held) return;
     held = false;
     cow.state.allowDiscards();
-    wakeBalloons(slots);
+    wakeBalloons(machine);
   };
 }
 
 /** Balloons give back what they were asked for while memory was held, though their drivers have nothing more to say. */
-export function wakeBalloons(slots: Machine['slots']): void {
+export function wakeBalloons({ slots, state }: Pick<Machine, 'slots' | 'state'>): void {
+  // Then the descriptors are closed, or others have their numbers.
+  if (state === 'stopped') return;
   for (const { queueEventFds } of balloons(slots))
     signalEventFd(queueEventFds[BalloonQueue.INFLATE] as number);
 }

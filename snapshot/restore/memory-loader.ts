@@ -113,6 +113,7 @@ export class MemoryLoader {
     await paging.ended();
     if (this.closing !== undefined) return;
     const failure = await this.thread.request('failure').catch(() => undefined);
+    if (this.closing !== undefined) return;
     if (failure !== undefined) {
       if (this.lettingGo) return this.closeUserfault();
       // Whoever builds the machine hears of it from built().

@@ -59,10 +59,10 @@ export function restoredSoftware(
       if (options.newMacs) renewMacs(parts);
       await begun.memory.built();
     },
-    release: ({ vm, slots }) => {
+    release: machine => {
       if (begun === undefined) return;
-      vm.setClock(begun.state.clock.clock + elapsed_ns());
-      begun.memory.released(() => wakeBalloons(slots));
+      machine.vm.setClock(begun.state.clock.clock + elapsed_ns());
+      begun.memory.released(() => wakeBalloons(machine));
     },
   };
 }

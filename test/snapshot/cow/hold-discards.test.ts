@@ -23,7 +23,7 @@ test('when memory may go back again, balloons are told so, once', () => {
       told++;
     });
 
-  const allow = holdDiscards({ cow, slots: [{ ...slotPlace(0), attachment }] });
+  const allow = holdDiscards({ cow, slots: [{ ...slotPlace(0), attachment }], state: 'running' });
   pump(loop);
   assert.equal([cow.state.mayDiscard, told], [false, 0]);
   allow();
