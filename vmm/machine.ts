@@ -15,7 +15,7 @@ import { signalEventFd } from './io/eventfd.ts';
 import type { Kvm } from './kvm/kvm.ts';
 import type { Vcpu } from './kvm/vcpu.ts';
 import type { Vm } from './kvm/vm.ts';
-import type { MachineSoftware } from './machine-parts.ts';
+import type { MachineSoftware, MachineState } from './machine-parts.ts';
 import { CopyOnWrite } from './memory/copy-on-write.ts';
 import type { GuestMemory } from './memory/guest-memory.ts';
 import type { Ram } from './memory/ram.ts';
@@ -54,7 +54,7 @@ export interface MachineConfig {
 export type MachineExit =
   | { readonly kind: PowerAction }
   | { readonly kind: 'error'; readonly error: TsvmmError };
-export type MachineState = 'created' | 'running' | 'paused' | 'stopped';
+export type { MachineState };
 
 export interface MachineStats {
   readonly vcpus: readonly VcpuCounters[];
@@ -244,9 +244,14 @@ export class Machine extends EventEmitter<MachineEvents> {
 
   private async tearDown(): Promise<void> {
     this.endConsolePoll?.();
-    this.fetchConsole();
-    this.currentState = 'stopped';
-    await this.teardown.run();
+    // Whoever hears of what is printed may stop the machine too.
+    await Promise.resolve();
+    try {
+      this.fetchConsole();
+    } finally {
+      this.currentState = 'stopped';
+      await this.teardown.run();
+    }
     this.fetchConsole();
   }
 

@@ -8,6 +8,7 @@ export interface Pause {
     | 'threadCount'
     | 'rehearse'
     | 'waitForRehearsal'
+    | 'makeConsoleRoom'
     | 'stop'
     | 'progress'
     | 'isOverdue'
@@ -52,6 +53,7 @@ export function pauseTogether(pauses: readonly Pause[]): PauseOutcome[] {
   const deadline_ms = performance.now() + REHEARSAL_LIMIT_MS + REHEARSAL_LIMIT_EACH_MS * (pauses.length - 1);
   pauses.every(({ transient }) => transient.waitForRehearsal(deadline_ms));
 
+  each(pauses, ({ transient }) => transient.makeConsoleRoom());
   each(pauses, ({ transient }) => transient.stop());
   const waiting = new Set(pauses.filter(pause => !errors.has(pause)));
   while (waiting.size > 0) {

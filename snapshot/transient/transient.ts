@@ -132,6 +132,7 @@ export class TransientSnapshot {
     for (const thread of threads) thread.rehearse();
     this.capture.captureDevices();
     this.capture.captureChips();
+    this.makeConsoleRoom();
   }
 
   /** False when the vCPUs still rehearse at `deadline_ms` (performance.now()); they may be disturbed then. */
@@ -139,11 +140,15 @@ export class TransientSnapshot {
     return this.machine.threads.every(({ control }) => control.waitForRehearsal(deadline_ms));
   }
 
+  /** Guests that print must not wait for this thread while it waits for them. For all VMs before the first stops: it takes a while. */
+  makeConsoleRoom(): void {
+    this.machine.makeConsoleRoom();
+  }
+
   /** Asks the vCPUs to stop. What follows must be freeze(), soon, as they wait for it. */
   stop(): void {
     this.advance('idle', 'stopping');
     this.wasRunning = this.machine.state === 'running';
-    this.machine.makeConsoleRoom();
     this.times.begin = monotonic_us();
     this.deadline_ms = performance.now() + VCPU_TIMEOUT_MS;
     for (const thread of this.machine.threads) thread.snapshot();

@@ -19,12 +19,15 @@ const endOf = (outcome: PauseOutcome) =>
 /** The steps of one VM, in their order. */
 const stepsOf = (log: readonly string[], name: string) =>
   log.filter(line => line.startsWith(name)).map(line => line.slice(2));
-const ALL_STEPS = ['rehearse', 'stop', 'freeze', 'cross', 'finish'];
+const ALL_STEPS = ['rehearse', 'make room', 'stop', 'freeze', 'cross', 'finish'];
 
-test('all rehearse before anybody is asked to stop, and all are asked before anybody is frozen', () => {
+test('all rehearse and have room before anybody is asked to stop, and all are asked before anybody is frozen', () => {
   const { log, ended } = together([{}, {}, {}]);
   assert.equal(ended, [0, 1, 2]);
-  assert.equal(log.slice(0, 6), ['a rehearse', 'b rehearse', 'c rehearse', 'a stop', 'b stop', 'c stop']);
+  assert.equal(
+    log.slice(0, 9),
+    ['rehearse', 'make room', 'stop'].flatMap(step => ['a', 'b', 'c'].map(name => `${name} ${step}`)),
+  );
   for (const name of ['a', 'b', 'c']) assert.equal(stepsOf(log, name), ALL_STEPS);
 });
 
@@ -49,7 +52,7 @@ test('one that never stops fails alone, when it is overdue; the others were let 
 });
 
 test('whatever step fails, it is the last one of that VM, and the others go all the way', () => {
-  for (const fails of ['rehearse', 'stop', 'freeze', 'finish'] as const) {
+  for (const fails of ['rehearse', 'make room', 'stop', 'freeze', 'finish'] as const) {
     const { log, ended } = together([{}, { fails }, { looks: 2 }]);
     assert.equal(ended, [0, `b ${fails}`, 2]);
     assert.is(stepsOf(log, 'b').at(-1), fails);

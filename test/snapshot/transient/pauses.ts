@@ -2,7 +2,7 @@
 import type { Pause } from '../../../snapshot/transient/pause-together.ts';
 import type { TransientReport } from '../../../snapshot/transient/transient.ts';
 
-type Step = 'rehearse' | 'stop' | 'freeze' | 'finish';
+type Step = 'rehearse' | 'make room' | 'stop' | 'freeze' | 'finish';
 
 export interface Behaviour {
   /** How often it is looked at before it has stopped; Infinity: never. */
@@ -43,6 +43,7 @@ export function fakePause(log: string[], name: string, number: number, behaviour
       threadCount: 1,
       rehearse: () => go('rehearse'),
       waitForRehearsal: () => rehearses !== true,
+      makeConsoleRoom: () => go('make room'),
       stop: () => go('stop'),
       get progress() {
         looked++;
