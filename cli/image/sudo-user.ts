@@ -1,15 +1,17 @@
 import {
+  chownSync,
   closeSync,
   constants,
   existsSync,
   fchownSync,
   fstatSync,
-  lchownSync,
-  lstatSync,
   openSync,
   readdirSync,
 } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
+
+/** The file itself, for what is done by its descriptor (open(2)); node:fs has no name for it. */
+const O_PATH = 0o10000000;
 
 interface User {
   readonly uid: number;
@@ -77,10 +79,16 @@ function giveFolder(folder: number, { uid, gid }: User): void {
   if (fstatSync(folder).uid === 0) fchownSync(folder, uid, gid);
 }
 
-/** A file that has other names may be one of the system's. */
+/** A file that has other names may be one of the system's; it stays the same file, whatever has its name meanwhile. */
 function giveFile(path: string, { uid, gid }: User): void {
-  const status = lstatSync(path, { throwIfNoEntry: false });
-  if (status?.uid === 0 && status.nlink === 1) lchownSync(path, uid, gid);
+  const file = openAs(path, O_PATH | constants.O_NOFOLLOW);
+  if (file === undefined) return;
+  try {
+    const status = fstatSync(file);
+    if (status.uid === 0 && status.nlink === 1) chownSync(pathIn(file, ''), uid, gid);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /**
@@ -88,7 +96,7 @@ function giveFile(path: string, { uid, gid }: User): void {
  * place meanwhile leads nowhere else. A folder that is gone, or is a link, is left out.
  */
 function inFolder(path: string, walk: (folder: number) => void): void {
-  const folder = openFolder(path);
+  const folder = openAs(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   if (folder === undefined) return;
   try {
     walk(folder);
@@ -97,9 +105,9 @@ function inFolder(path: string, walk: (folder: number) => void): void {
   }
 }
 
-function openFolder(path: string): number | undefined {
+function openAs(path: string, flags: number): number | undefined {
   try {
-    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    return openSync(path, flags);
   } catch {
     return undefined;
   }

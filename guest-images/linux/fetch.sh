@@ -67,8 +67,15 @@ find_package() {
   files=$(resolve "$name") && own=$(echo "$files" | grep "^${name}_")
 }
 
-# Lists of today will do, until a version that they name is gone.
-[ -n "$(find "$cache/lists/updated" -mtime -1 2>/dev/null)" ] || update || true
+# $1: a mark, $2: how long it counts. One from before /etc/apt was changed does not.
+recent() {
+  [ -n "$(find "$cache/lists/$1" $2 2>/dev/null)" ] &&
+    [ -z "$(find -L /etc/apt -newer "$cache/lists/$1" 2>/dev/null | head -n 1)" ]
+}
+# Lists of today will do, until a version that they name is gone; and for a while those of a try in which some did not come.
+recent updated "-mtime -1" || recent tried "-mmin -10" || update || {
+  [ -z "$(find "$cache/lists" -name '*Packages*' | head -n 1)" ] || touch "$cache/lists/tried"
+}
 for package in "$@"; do
   find_package "$package" && {
     download "$name" || { [ -z "$updated" ] && update && find_package "$package" && download "$name"; }
