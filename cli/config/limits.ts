@@ -1,3 +1,4 @@
+import { LINUX_CMDLINE_BYTES } from '../../vmm/boot/command-line.ts';
 import { GIB, MIB } from '../../vmm/memory/address.ts';
 
 /** Bounds of a cluster file. docs/cluster-file.md repeats them for users. */
@@ -19,8 +20,8 @@ export const limits = {
   packages: 16,
   /** Characters of their names with a comma between each two: a folder is called so, behind the image's name. */
   packagesLength: 240,
-  /** Characters of a kernel's command line, ours included (x86: COMMAND_LINE_SIZE). */
-  cmdlineLength: 2048,
+  /** Characters of a kernel's command line; with our words it must fit what the kernel takes. */
+  cmdlineLength: LINUX_CMDLINE_BYTES,
   pathLength: 4095,
   /** Characters of a network interface's name (IFNAMSIZ less the final zero). */
   tapLength: 15,

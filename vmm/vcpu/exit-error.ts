@@ -62,7 +62,7 @@ export function exitError(vcpu: Vcpu, memory: GuestMemory, result: number): Tsvm
   );
 }
 
-/** Where a processor begins (SDM vol. 3A, table 10-1): no guest of ours runs from there, below 4 GiB is no RAM. */
+/** Where a processor begins (SDM vol. 3A, "First Instruction Executed"): no guest of ours runs from there, below 4 GiB is no RAM. */
 function isReset(vcpu: Vcpu): boolean {
   return vcpu.get('regs').rip === 0xfff0n && vcpu.get('sregs').cs.base === 0xffff_0000n;
 }

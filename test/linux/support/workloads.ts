@@ -97,7 +97,7 @@ export async function startTransfer(
     'sender',
     `mkfifo /tmp/sent; sha256sum </tmp/sent >/tmp/sum & round=0
 while [ ! -e /tmp/enough ]; do
-  cat /tmp/noise; round=$((round + 1)); echo $round >/tmp/rounds; sleep 0.2
+  cat /tmp/noise; round=$((round + 1)); echo $round >/tmp/rounds.new; mv /tmp/rounds.new /tmp/rounds; sleep 0.2
 done | bash -c 'tee /tmp/sent >/dev/tcp/${address}/7001'
 echo $? >/tmp/sender.status; wait; touch /tmp/all`,
   );
