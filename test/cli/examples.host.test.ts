@@ -42,7 +42,7 @@ const otherImage = ({ vms }: ResolvedCluster): string | undefined =>
 for (const name of readdirSync(directory).filter(file => file.endsWith('.yaml'))) {
   const obstacle = lacksKvm() ?? otherImage(loadCluster(join(directory, name)));
   testUnless(obstacle, test, `${name}: every guest boots and works without an error`, async () => {
-    const started = await home.run('run', '-d', join(directory, name));
+    const started = await home.run('run', '-d', '--timeout', '600', join(directory, name));
     assert.is(started.code, 0, started.stderr);
     const { vms } = await untilAllWork();
     for (const { reports } of vms) for (const report of reports) assert.is(report.errors, 0);
