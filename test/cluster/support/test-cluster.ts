@@ -29,7 +29,7 @@ export class TestCluster {
     file: string,
     { namespace }: { namespace?: NetworkNamespace } = {},
   ): Promise<TestCluster> {
-    const words = [...tsvmmProgram, 'run', '-d', file];
+    const words = [...tsvmmProgram, 'run', '-d', '--timeout', '600', file];
     return TestCluster.of(home, namespace === undefined ? words : namespace.words(words));
   }
 
