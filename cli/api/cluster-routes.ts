@@ -6,6 +6,7 @@ import type { ClusterVm } from '../cluster/cluster-vm.ts';
 import { type LogLine, readLogs } from '../cluster/log-reader.ts';
 import { clusterStats, clusterStatus } from '../cluster/status.ts';
 import type { RunRecord } from '../home/run-directory.ts';
+import type { DroppedLines } from './line-stream.ts';
 import { type Route, route } from './route.ts';
 
 const nothing = v.strictObject({});
@@ -78,6 +79,9 @@ const eventsRoute = (cluster: RunningCluster): Route =>
     },
   });
 
+/** That come while those of the past are being read. */
+const MOST_LINES_MEANWHILE = 10_000;
+
 /** What the consoles have said, and with `follow` what they say from now on, each line once. */
 const logsRoute = (cluster: RunningCluster): Route =>
   route({
@@ -94,11 +98,20 @@ const logsRoute = (cluster: RunningCluster): Route =>
       // The files are opened at their present length before anything else can be logged.
       const logged = readLogs(new Map(vms.map(({ name, console }) => [name, console.log.path])), tail);
       const sinceThen: LogLine[] = [];
-      let write = (line: LogLine): void => void sinceThen.push(line);
+      let dropped = 0;
+      let write = (line: LogLine): void => {
+        if (sinceThen.length < MOST_LINES_MEANWHILE) sinceThen.push(line);
+        else dropped++;
+      };
       const unfollow = follow ? vms.map(each => followLines(each, line => write(line))) : [];
       try {
-        for (const line of await logged) stream.write(line);
-        for (const line of sinceThen) stream.write(line);
+        // What is in the files can wait for a client that reads slowly.
+        for (const lines of [await logged, sinceThen])
+          for (const line of lines) {
+            await stream.room();
+            stream.write(line);
+          }
+        if (dropped > 0) stream.write({ dropped } satisfies DroppedLines);
         write = line => stream.write(line);
         if (follow) await aborted(stream.signal);
       } finally {

@@ -1,7 +1,13 @@
+import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 
 /** A client that reads slower than we write may leave this much unread before lines are dropped. */
 const MOST_BUFFERED_BYTES = 4 * 1024 * 1024;
+
+/** Stands for lines that were dropped. */
+export interface DroppedLines {
+  readonly dropped: number;
+}
 
 /** Lines of JSON to a client. */
 export class LineStream {
@@ -20,6 +26,13 @@ export class LineStream {
   /** Asks the handler to come to its end. */
   finish(): void {
     this.controller.abort();
+  }
+
+  /** Resolves when the client has read so much that nothing is dropped, or has gone. */
+  async room(): Promise<void> {
+    const { response, signal } = this;
+    while (response.writableLength > MOST_BUFFERED_BYTES && !signal.aborted)
+      await once(response, 'drain', { signal }).catch(() => {});
   }
 
   /** Never blocks: what a slow client leaves no room for is dropped, and the client told how much that was. */

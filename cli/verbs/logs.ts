@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { ControlClient } from '../api/client.ts';
+import type { DroppedLines } from '../api/line-stream.ts';
 import type { LogLine } from '../cluster/log-reader.ts';
 import type { ClusterStatus } from '../cluster/status.ts';
 import { findTarget } from '../home/target.ts';
@@ -43,7 +44,7 @@ async function showLogs(target: string | undefined, options: Options): Promise<v
   );
   const signal = options.follow ? endQuietlyOnSignals() : undefined;
   const exchange = { method: 'GET', path: '/v1/logs', query, signal } as const;
-  for await (const line of client.stream<LogLine | { dropped: number }>(exchange)) {
+  for await (const line of client.stream<LogLine | DroppedLines>(exchange)) {
     if ('dropped' in line)
       narrate(`(${line.dropped} lines were dropped: they came faster than they were read)`);
     else show(line);

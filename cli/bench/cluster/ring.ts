@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SnapshotReport } from '../../../snapshot/image/report.ts';
 import { ControlClient } from '../../api/client.ts';
+import type { DroppedLines } from '../../api/line-stream.ts';
 import type { SnapshotLine } from '../../api/snapshot-routes.ts';
 import type { LogLine } from '../../cluster/log-reader.ts';
 import { runningClusters } from '../../home/running.ts';
@@ -67,6 +68,8 @@ export class Ring {
       this.run.log.throwIfFailed();
       await sleep(LOOK_MS);
     }
+    const { lostLineCount } = this.history;
+    if (lostLineCount > 0) throw new Error(`${lostLineCount} reports came faster than they were read`);
   }
 
   async end(): Promise<void> {
@@ -84,7 +87,7 @@ export class Ring {
   private async follow(control: ControlClient): Promise<void> {
     const { signal } = this.ended;
     const request = { method: 'GET', path: '/v1/logs', query: { follow: true }, signal } as const;
-    for await (const line of control.stream<LogLine>(request)) this.history.take(line);
+    for await (const line of control.stream<LogLine | DroppedLines>(request)) this.history.take(line);
   }
 }
 

@@ -1,4 +1,5 @@
 import { TsvmmError } from '../../../vmm/errors.ts';
+import type { DroppedLines } from '../../api/line-stream.ts';
 import { type BenchReport, parseBenchReport } from '../../cluster/bench-report.ts';
 import type { LogLine } from '../../cluster/log-reader.ts';
 
@@ -13,10 +14,17 @@ export class ReportHistory {
   private readonly intervals = new Map<string, Interval[]>();
   /** Host time minus guest time: the smallest difference seen is nearest to the truth, as lines come late, never early. */
   private readonly offsets = new Map<string, number>();
+  /** Lines that came faster than we read them: what they have reported is missing. */
+  lostLineCount = 0;
   /** A guest has found that a promise was broken. */
   fatal: TsvmmError | undefined;
 
-  take({ time, vm, line }: LogLine): void {
+  take(logged: LogLine | DroppedLines): void {
+    if ('dropped' in logged) {
+      this.lostLineCount += logged.dropped;
+      return;
+    }
+    const { time, vm, line } = logged;
     const report = parseBenchReport(line);
     if (report?.event === 'fatal')
       this.fatal ??= new TsvmmError('TSVMM_E_GUEST_FATAL', `${vm}: ${String(report.why)}`);

@@ -160,6 +160,15 @@ test('logs: what was said, then what is said, each line once and in order', asyn
   );
 });
 
+test('logs: of the past nothing is dropped, however much there is to read', async ({ client, parts }) => {
+  const lineCount = 100_000;
+  parts.machine('server').say(Array.from({ length: lineCount }, (_, i) => `${i}\n`).join(''));
+  let count = 0;
+  for await (const { line } of client.stream<LogLine>({ method: 'GET', path: '/v1/logs' }))
+    assert.is(line, String(count++));
+  assert.is(count, lineCount);
+});
+
 test('logs: of all VMs, the last lines only, and no follower stays behind', async ({
   client,
   parts,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as assert from 'uvu/assert';
 import { ControlClient } from '../../../cli/api/client.ts';
+import type { DroppedLines } from '../../../cli/api/line-stream.ts';
 import type { SnapshotLine } from '../../../cli/api/snapshot-routes.ts';
 import type { ReportHistory } from '../../../cli/bench/guests/report-history.ts';
 import type { BenchReport } from '../../../cli/cluster/bench-report.ts';
@@ -89,14 +90,14 @@ export class TestCluster {
   followReports(history: ReportHistory, signal: AbortSignal): Promise<void> {
     const request = { method: 'GET', path: '/v1/logs', query: { follow: true }, signal } as const;
     const follow = async () => {
-      for await (const line of this.control.stream<LogLine>(request)) history.take(line);
+      for await (const line of this.control.stream<LogLine | DroppedLines>(request)) history.take(line);
     };
     return follow();
   }
 
   /** `tsvmm stop`; afterwards its process and its run directory are gone. */
   async stop(): Promise<void> {
-    const { code, stderr } = await this.home.run('stop', this.name);
+    const { code, stderr } = await this.home.run('stop', this.name, '--timeout', '600');
     assert.is(code, 0, stderr);
     assert.not.ok(isRunning(this.pid), 'its process has ended');
     assert.not.ok(this.home.runs.includes(this.name), 'its run directory is gone');
