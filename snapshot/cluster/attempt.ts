@@ -85,6 +85,11 @@ export class Attempt {
     return this.phase === 'published' || this.phase === 'aborted';
   }
 
+  /** Whoever asked for it knows how it ended; some may still clean up after it. */
+  get isAnswered(): boolean {
+    return this.hasEnded || this.isReported;
+  }
+
   /** Whether a VM can be plugged in beside it: all frames that this attempt may record have been recorded. */
   get admitsVms(): boolean {
     return this.hasEnded || (this.phase !== 'aborting' && this.channelIsRecorded);

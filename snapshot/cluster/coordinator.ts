@@ -121,9 +121,11 @@ export class Coordinator {
   }
 
   private obstacleToQueueing({ name }: SnapshotRequest): SerializedError | undefined {
-    const isTaken =
-      this.attempt?.request.name === name || this.queue.some(queued => queued.request.name === name);
-    if (isTaken) return nameTaken(name);
+    const { attempt } = this;
+    // What has failed gives its name back, though the next one waits until everything of it is cleaned up.
+    const pending = attempt === undefined || attempt.isAnswered ? [] : [attempt.request];
+    const names = [...pending, ...this.queue.map(({ request }) => request)].map(request => request.name);
+    if (names.includes(name)) return nameTaken(name);
     return this.queue.length >= this.options.maximumQueued ? queueFull(this.queue.length) : undefined;
   }
 

@@ -345,6 +345,18 @@ test('reports an abort that takes long, once, and does not begin the next one', 
   assert.is(bench.count('failed'), 1);
 });
 
+test('a snapshot that has failed gives its name back, though it is still being cleaned up', () => {
+  const bench = new Bench({ abortTimeout_us: 70 });
+  bench.request({ name: 'x' });
+  bench.feedAll(1, 'image-failed', 'switch-aborted');
+  bench.request({ name: 'x' });
+  assert.is(bench.failureOf(1)?.code, 'TSVMM_E_CONFLICT', 'nobody was told yet');
+  bench.tick(70);
+  assert.equal(bench.request({ name: 'x' }), [], 'begins when nothing of the first is left');
+  assert.equal(bench.feedAll(1, 'image-discarded'), ['open-image']);
+  assert.is(bench.failureOf(2), undefined);
+});
+
 test('refuses a name that is being taken, a full queue, and a cluster without VMs', () => {
   const bench = new Bench({ maximumQueued: 1 });
   bench.request({ name: 'x' });
