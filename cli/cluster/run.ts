@@ -104,7 +104,7 @@ async function start(
   teardown.add(() => cluster.stop());
   shutdown.signal.throwIfAborted();
 
-  const snapshots = await prepareSnapshots(cluster, source, parts, restore, teardown);
+  const snapshots = await prepareSnapshots(cluster, source, parts, restore, shutdown, teardown);
 
   performance.mark('start guests');
   const ended = untilEnd(cluster, view, { failFast: request.detached === undefined });
@@ -140,6 +140,7 @@ async function prepareSnapshots(
   source: ClusterSource,
   { machines, networks, disks }: HostParts,
   restore: RestoreSource | undefined,
+  shutdown: Shutdown,
   teardown: Teardown,
 ): Promise<() => Promise<ClusterSnapshots>> {
   if (networks === undefined || disks === undefined)
@@ -149,17 +150,20 @@ async function prepareSnapshots(
   restore?.release();
   let snapshots: Promise<ClusterSnapshots> | undefined;
   teardown.add(async () => (await snapshots)?.close());
+  const make = async () => {
+    const { ClusterSnapshots } = await import('./snapshots.ts');
+    const made = new ClusterSnapshots(cluster, source, {
+      machines,
+      networks,
+      disks,
+      epoch: restore?.epoch ?? 0,
+      origin: restore?.ancestor,
+    });
+    shutdown.atExit(() => made.removeUnfinished());
+    return made;
+  };
   return () => {
-    snapshots ??= import('./snapshots.ts').then(
-      module =>
-        new module.ClusterSnapshots(cluster, source, {
-          machines,
-          networks,
-          disks,
-          epoch: restore?.epoch ?? 0,
-          origin: restore?.ancestor,
-        }),
-    );
+    snapshots ??= make();
     return snapshots;
   };
 }

@@ -6,6 +6,7 @@ import type { Clock } from '../../snapshot/cluster/interfaces.ts';
 import { chooseMechanism } from '../../snapshot/cow/choose.ts';
 import type { Compression } from '../../snapshot/image/compression-names.ts';
 import { identityOf } from '../../snapshot/image/identity.ts';
+import { removePartial } from '../../snapshot/image/list.ts';
 import { type Ancestor, ParentSnapshot } from '../../snapshot/image/parent.ts';
 import { SnapshotReader } from '../../snapshot/image/reader.ts';
 import { type SnapshotReport, snapshotReport } from '../../snapshot/image/report.ts';
@@ -193,6 +194,11 @@ export class ClusterSnapshots {
     this.closing.abort();
     await Promise.allSettled(this.pending);
     await Promise.all([...this.snapshotters.values()].map(snapshotter => snapshotter.close()));
+  }
+
+  /** At the end of the process: what a snapshot has left whose cleaning up took too long to wait for. Synchronous. */
+  removeUnfinished(): void {
+    removePartial(this.folder, pid => pid !== process.pid);
   }
 
   /** The VM has ended. Resolves when nobody looks at its memory any more. */
