@@ -10,13 +10,8 @@ import { opsOf, TestCluster } from './support/test-cluster.ts';
 const test = suite('clone');
 const example = join(import.meta.dirname, '../../examples/pair.yaml');
 
-interface Status {
-  readonly vms: readonly { readonly nets: readonly { readonly mac: string }[] }[];
-}
-const macsOf = async (home: TestHome, cluster: string): Promise<string[]> => {
-  const { stdout } = await home.run('ps', cluster, '--format', 'json');
-  return (JSON.parse(stdout) as Status).vms.flatMap(({ nets }) => nets.map(({ mac }) => mac));
-};
+const macsOf = async (cluster: TestCluster): Promise<string[]> =>
+  (await cluster.status).vms.flatMap(({ nets }) => nets.map(({ mac }) => mac));
 
 async function untilGoesOn(cluster: TestCluster): Promise<void> {
   const before = opsOf(await cluster.stats, 'client', 'tcp-client');
@@ -50,7 +45,7 @@ testUnless(
       const clone = await TestCluster.attach(home, 'clone');
       await untilGoesOn(clone);
       await untilGoesOn(pair);
-      const [ours, theirs] = [await macsOf(home, 'pair'), await macsOf(home, 'clone')];
+      const [ours, theirs] = [await macsOf(pair), await macsOf(clone)];
       assert.is(new Set([...ours, ...theirs]).size, 4, `${ours} ${theirs}`);
       assert.is((await clone.snapshot({ name: 'c1', incremental: true })).parent, 'pair/s2');
       await clone.stop();

@@ -60,6 +60,10 @@ export class TestCluster {
     this.control = control;
   }
 
+  get status(): Promise<ClusterStatus> {
+    return this.control.get<ClusterStatus>('/v1/status');
+  }
+
   get stats(): Promise<ClusterStats> {
     return this.control.get<ClusterStats>('/v1/stats');
   }
