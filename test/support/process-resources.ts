@@ -16,11 +16,25 @@ const LARGE_MAPPING_BYTES = 32 * 2 ** 20;
 export function processResources(): ProcessResources {
   const mappings = readFileSync('/proc/self/maps', 'utf8').trimEnd().split('\n');
   return {
-    threads: readdirSync('/proc/self/task').length,
+    threads: readdirSync('/proc/self/task').filter(isAlive).length,
     descriptors: readdirSync('/proc/self/fd').map(target).sort(),
     vcpuMappings: mappings.filter(line => line.includes('kvm-vcpu')).length,
     largeMappings: mappings.filter(isLargeAnonymous).length,
   };
+}
+
+/** PF_EXITING of include/linux/sched.h. */
+const EXITING = 0x4;
+
+/** A thread that has been joined stays among the tasks for a moment. */
+function isAlive(thread: string): boolean {
+  try {
+    // proc_pid_stat(5): the name, in parentheses, may hold anything; the flags are the seventh field after it.
+    const [, fields = ''] = /.*\) (.*)/s.exec(readFileSync(`/proc/self/task/${thread}/stat`, 'utf8')) ?? [];
+    return (Number(fields.split(' ')[6]) & EXITING) === 0;
+  } catch {
+    return false;
+  }
 }
 
 function target(fd: string): string {

@@ -1,5 +1,4 @@
 import { availableParallelism } from 'node:os';
-import { setTimeout } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type RestoreThread, RestoreThreads } from '../../../snapshot/restore/restore-threads.ts';
@@ -8,11 +7,6 @@ import { processResources } from '../../support/process-resources.ts';
 const test = suite('RestoreThreads');
 
 const threadCount = () => processResources().threads;
-/** A thread that has ended may be counted for a moment more. */
-async function untilThreads(count: number): Promise<void> {
-  for (let looked = 0; threadCount() !== count && looked < 200; looked++) await setTimeout(10);
-  assert.is(threadCount(), count);
-}
 
 /** A thread that runs keeps a test that has failed from ending. */
 async function withParts(count: number, body: (parts: RestoreThread[]) => Promise<void>): Promise<void> {
@@ -35,7 +29,7 @@ test.before(async () => {
   await withParts(1, async () => {
     each = threadCount() - before;
   });
-  await untilThreads(before);
+  assert.is(threadCount(), before);
 });
 
 test('are fewer than VMs, and each ends with the last VM that it loads', async () => {
@@ -47,7 +41,7 @@ test('are fewer than VMs, and each ends with the last VM that it loads', async (
     await Promise.all(others.map(part => part.stop()));
     assert.is(await last.request('failure'), undefined);
     await last.stop();
-    await untilThreads(before);
+    assert.is(threadCount(), before);
   });
 });
 
@@ -68,7 +62,7 @@ test('those that nobody took end with close()', async () => {
   threads.startAhead();
   await threads.startedAhead();
   await threads.close();
-  await untilThreads(before);
+  assert.is(threadCount(), before);
 });
 
 test.run();
