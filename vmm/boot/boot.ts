@@ -3,6 +3,7 @@ import { hostKind } from '../kvm/host-kind.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
 import type { MachineParts, MachineSoftware } from '../machine-parts.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import { splitCommandLine } from './command-line.ts';
 import { KernelFile } from './kernel-file.ts';
 import { loadElf } from './load-elf.ts';
 import { bootByPvh } from './pvh.ts';
@@ -33,8 +34,9 @@ export interface BootInformation {
 /** Boots an image: the command line given, and the words that announce the machine's devices. */
 export const bootSoftware = (source: BootSource): MachineSoftware => ({
   install: async parts => {
-    const hostWords = source.firmwareTables ? await wordsForHost(source.cmdline) : [];
-    const words = [source.cmdline, ...hostWords, ...parts.slots.map(slotCmdline)];
+    const { kernel, init } = splitCommandLine(source.cmdline);
+    const hostWords = source.firmwareTables ? await wordsForHost(kernel) : [];
+    const words = [kernel, ...hostWords, ...parts.slots.map(slotCmdline), init];
     const information: BootInformation = {
       cmdline: words.filter(word => word !== '').join(' '),
       ...(source.initrdPath === undefined ? {} : { initrdPath: source.initrdPath }),

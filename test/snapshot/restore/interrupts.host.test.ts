@@ -15,6 +15,8 @@ test.after(() => rig.stop());
 
 /** The bench guest gives pin n of the IOAPIC this vector (guest-images/bench/cpu/layout.h). */
 const FIRST_PIN_VECTOR = 0x30;
+/** Of the serial port's interrupt enable register. */
+const TRANSMITTER_EMPTY = 2;
 /** Interrupt request register: eight words of 32 bits, 16 bytes apart (Intel SDM vol. 3A, section 11.8.4). */
 const IRR = 0x200;
 
@@ -56,5 +58,37 @@ testUnless(lacksKvm(), test, 'a device with something to tell interrupts again a
     }
   });
 });
+
+testUnless(
+  lacksKvm(),
+  test,
+  'writes exit where the driver waits for an interrupt after each, and are queued elsewhere',
+  async () => {
+    await withGuest({ cmdline: 'rng' }, async guest => {
+      await guest.until('stat');
+      const { serial } = guest.machine;
+      assert.ok(serial.coalescing);
+      for (const waits of [true, false]) {
+        const prepared = () => {
+          serial.interruptEnable = waits ? TRANSMITTER_EMPTY : 0;
+          // Neither is taken from the snapshot: these are the host's.
+          serial.coalescing = waits;
+        };
+        const { folder } = await rig.take(guest.machine, { cow: 'mprotect' }, { prepared });
+        serial.coalescing = true;
+        const again = await Guest.create({ cmdline: 'rng', restored: restored(folder) });
+        try {
+          assert.is(again.machine.serial.coalescing, !waits);
+          again.machine.start();
+          await again.until('stat');
+          const { pioExits = 0 } = again.machine.stats.vcpus[0] ?? {};
+          assert.is(pioExits >= again.console.length, waits, `${pioExits} exits`);
+        } finally {
+          await again.stop();
+        }
+      }
+    });
+  },
+);
 
 test.run();

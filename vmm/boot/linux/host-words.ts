@@ -14,13 +14,13 @@ const softwareWords: readonly (readonly [key: string, word: string])[] = [
   ['rodata', 'rodata=off'],
 ];
 
-/** What users may write instead of a key. */
-const synonyms: Readonly<Record<string, readonly string[]>> = { pti: ['nopti', 'mitigations'] };
+/** What users may write instead of a key. Other values of "mitigations" leave it to the kernel. */
+const synonyms: Readonly<Record<string, readonly string[]>> = { pti: ['nopti', 'mitigations=off'] };
 
 /** What a Linux kernel is told on a host of this kind, unless its command line says something about it already. */
 export function linuxHostWords(cmdline: string, kind: HostKind): string[] {
   if (kind !== 'software') return [];
-  const given = new Set(cmdline.split(/\s+/).map(word => word.split('=')[0] ?? ''));
+  const given = new Set(cmdline.split(/\s+/).flatMap(word => [word, word.split('=')[0] ?? '']));
   return softwareWords
     .filter(([key]) => ![key, ...(synonyms[key] ?? [])].some(name => given.has(name)))
     .map(([, word]) => word);

@@ -56,9 +56,11 @@ export class SerialState {
     into.set(this.words.subarray(Word.IER));
   }
 
-  /** The inverse of copyTo, before anybody uses the port. */
+  /** The inverse of copyTo, before anybody uses the port. What the kernel queues is this machine's own, not the guest's. */
   loadFrom(from: Int32Array): void {
+    const { coalescing } = this;
     this.words.set(from, Word.IER);
+    this.coalescing = coalescing;
   }
 
   static readonly registerCount = WORDS - Word.IER;

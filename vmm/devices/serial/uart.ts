@@ -26,6 +26,10 @@ export interface SerialEffects {
   setCoalescing(enabled: boolean): void;
 }
 
+/** A driver that waits for the interrupt after each byte must see it at once, so its writes must exit. */
+export const mayCoalesce = ({ interruptEnable }: SerialState): boolean =>
+  (interruptEnable & Ier.TRANSMITTER_EMPTY) === 0;
+
 export class Uart implements BusDevice {
   readonly state: SerialState;
   private readonly effects: SerialEffects;
@@ -148,8 +152,7 @@ export class Uart implements BusDevice {
     const wantsEmpty = (value & Ier.TRANSMITTER_EMPTY) !== 0;
     if (wantsEmpty && (state.interruptEnable & Ier.TRANSMITTER_EMPTY) === 0) state.transmitterEmptied = true;
     state.interruptEnable = value;
-    // A driver that waits for the interrupt after each byte must see it at once, so its writes must exit.
-    if (state.coalescing === wantsEmpty) effects.setCoalescing(!wantsEmpty);
+    if (state.coalescing !== mayCoalesce(state)) effects.setCoalescing(mayCoalesce(state));
     this.updateInterrupt();
   }
 

@@ -107,4 +107,9 @@ testUnless(lacks, test, 'the announced devices stand in the command line', async
   assert.is(facts.text('cmdline'), `${withHostWords('a=1')} virtio_mmio.device=4K@0xd0000000:5`);
 });
 
+testUnless(lacks, test, "what is added stands before init's words", async () => {
+  const facts = await probe('bzImage', { cmdline: 'a=1 -- nopti' });
+  assert.is(facts.text('cmdline'), `${withHostWords('a=1')} virtio_mmio.device=4K@0xd0000000:5 -- nopti`);
+});
+
 test.run();

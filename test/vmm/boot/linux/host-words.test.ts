@@ -26,6 +26,7 @@ test("linuxHostWords(): users' own words win", () => {
     'clearcpuid',
     'rodata',
   ]);
+  assert.ok(linuxHostWords('mitigations=auto,nosmt', 'software').includes('nopti'));
 });
 
 test.run();
