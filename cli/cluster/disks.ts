@@ -41,7 +41,8 @@ export async function openDisks(
   }
 
   return {
-    disksOf: vm => (disks.get(vm) ?? []).filter((_, i) => !isReadOnly(cluster, vm, i)),
+    disksOf: vm =>
+      (disks.get(vm) ?? []).map((disk, i) => (isReadOnly(cluster, vm, i) ? unwritten(disk) : disk)),
     createDisks: async (vm: ResolvedVm) => {
       const opened: Disk[] = [];
       disks.set(vm.name, opened);
@@ -64,6 +65,14 @@ export async function openDisks(
 
 const sourceOf = ({ base, size_bytes }: ResolvedDisk): DiskSource =>
   base === undefined ? { size: size_bytes } : { base, size: size_bytes };
+
+/** A disk that nobody writes is its base, whose identity a snapshot keeps: a restore refuses one that has changed since. */
+const unwritten = ({ name, description }: Disk): SnapshotDisk => ({
+  name,
+  prepare: async () => {},
+  freeze: () => ({ folder: '', description: { ...description, layers: [] } }),
+  seal: async () => {},
+});
 
 const isReadOnly = (cluster: ResolvedCluster, vm: string, index: number): boolean =>
   cluster.vms.find(({ name }) => name === vm)?.disks[index]?.readonly ?? false;

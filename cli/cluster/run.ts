@@ -85,7 +85,11 @@ async function start(
   const source = restore?.source ?? readSource(request.source as { file: string }, readClusterFile);
   // MAC addresses come from the name: a restored cluster keeps those its guests know.
   const early = restore === undefined && request.name !== undefined ? { name: request.name } : {};
-  const original = parseCluster(source.file, source.text, { ...early, remember: true });
+  const original = parseCluster(source.file, source.text, {
+    ...early,
+    remember: true,
+    restored: restore !== undefined,
+  });
   const name = request.name ?? restore?.cluster;
   const named = name === undefined ? original : { ...original, name };
   const config = restore === undefined ? named : restore.adapt(named);

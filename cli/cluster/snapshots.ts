@@ -92,7 +92,9 @@ export class ClusterSnapshots {
     this.folder = join(snapshotsDirectory(), name);
     this.hasForeignKernel = [...parts.machines.values()].some(({ config }) => config.firmwareTables);
     this.ancestors = parts.origin === undefined ? [] : [parts.origin];
-    this.store = new SnapshotStore({ cluster: name, folder: this.folder, configuration: source });
+    // From wherever it is restored: the file's relative paths count against the directory that it was in.
+    const configuration = { ...source, file: cluster.config.file };
+    this.store = new SnapshotStore({ cluster: name, folder: this.folder, configuration });
     const alive = [...parts.machines].filter(([vm]) => cluster.vm(vm).exit === undefined);
     const vms = alive.map(([vm, machine]) => {
       const ports = parts.networks.portsOf(vm);

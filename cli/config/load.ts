@@ -5,13 +5,11 @@ import { SourceDocument } from './document.ts';
 import { limits } from './limits.ts';
 import { configError } from './problems.ts';
 import { recall, remember } from './remembered.ts';
-import { resolveCluster } from './resolve.ts';
+import { type ResolveOptions, resolveCluster } from './resolve.ts';
 import type { ResolvedCluster } from './resolved.ts';
 import { clusterFile } from './schema.ts';
 
-export interface LoadOptions {
-  /** Takes the place of the file's `name`. */
-  readonly name?: string;
+export interface LoadOptions extends ResolveOptions {
   /** Remember what the text says for the next time, and use what is remembered; see remembered.ts. */
   readonly remember?: boolean;
 }
@@ -31,7 +29,7 @@ export function parseCluster(file: string, text: string, options: LoadOptions = 
   if (document.problems.length > 0) throw configError(document.problems, text);
   const parsed = v.safeParse(clusterFile, document.value);
   if (parsed.issues !== undefined) throw configError(parsed.issues.map(problemOf(document)), text);
-  const { cluster, problems } = resolveCluster(document, parsed.output, options.name);
+  const { cluster, problems } = resolveCluster(document, parsed.output, options);
   if (problems.length > 0) throw configError(problems, text);
   if (options.remember && known === undefined) remember(text, document.value);
   return cluster;

@@ -18,30 +18,44 @@ const DEFAULT_MEMORY_BYTES = 256 * 2 ** 20;
 const DEFAULT_CMDLINE = 'console=ttyS0';
 const SECTOR_BYTES = 512;
 
+export interface ResolveOptions {
+  /** Takes the place of the file's `name`. */
+  readonly name?: string;
+  /** The guests go on from a snapshot: what they have booted from need not exist any more. */
+  readonly restored?: boolean;
+}
+
+/** Files of the host that a cluster file names. */
+interface HostFiles {
+  /** Against which relative paths count. */
+  readonly directory: string;
+  readonly mustExist: boolean;
+}
+
 /** Fills in defaults and checks everything that takes more than one value of the file. */
 export function resolveCluster(
   document: SourceDocument,
   file: ClusterFile,
-  givenName: string | undefined,
+  { name: givenName, restored = false }: ResolveOptions,
 ): { cluster: ResolvedCluster; problems: readonly Problem[] } {
   const problems: Problem[] = [];
   const report: Report = (path, message, part) => problems.push(document.problem(path, message, part));
   const name = givenName ?? file.name ?? basename(document.file, extname(document.file));
   if (!isName(name)) report([], `"${name}" cannot be the cluster's name: give it one by the key "name"`);
-  const directory = dirname(resolve(document.file));
+  const files: HostFiles = { directory: dirname(resolve(document.file)), mustExist: !restored };
 
   const nets = resolveNets(name, file, report);
   const vms = Object.entries(file.vms).map(([vmName, entry]): ResolvedVm => {
     const at = ['vms', vmName];
     return {
       name: vmName,
-      guest: resolveGuest(entry, file.defaults, directory, at, report),
+      guest: resolveGuest(entry, file.defaults, files, at, report),
       console: entry.console ?? file.defaults.console ?? 'serial',
       balloon: entry.balloon ?? file.defaults.balloon ?? false,
       memory_bytes: entry.memory ?? file.defaults.memory ?? DEFAULT_MEMORY_BYTES,
       vcpus: entry.vcpus ?? file.defaults.vcpus ?? 1,
       nets: nets.get(vmName) ?? [],
-      disks: entry.disks.map((disk, index) => resolveDisk(disk, directory, [...at, 'disks', index], report)),
+      disks: entry.disks.map((disk, index) => resolveDisk(disk, files, [...at, 'disks', index], report)),
     };
   });
   const networks = resolveNetworks(file);
@@ -54,7 +68,7 @@ type Defaults = ClusterFile['defaults'];
 function resolveGuest(
   entry: VmEntry,
   defaults: Defaults,
-  directory: string,
+  files: HostFiles,
   at: Path,
   report: Report,
 ): ImageGuest | KernelGuest {
@@ -65,7 +79,7 @@ function resolveGuest(
   }
   return from.kernel === undefined
     ? resolveImage(entry, { ...from, image: from.image ?? DEFAULT_IMAGE }, own, at, report)
-    : resolveKernel(entry, { ...from, kernel: from.kernel }, directory, at, report);
+    : resolveKernel(entry, { ...from, kernel: from.kernel }, files, at, report);
 }
 
 function resolveImage(
@@ -97,7 +111,7 @@ function resolveImage(
 function resolveKernel(
   entry: VmEntry,
   from: Pick<VmEntry, 'initrd' | 'cmdline'> & { kernel: string },
-  directory: string,
+  files: HostFiles,
   at: Path,
   report: Report,
 ): KernelGuest {
@@ -105,34 +119,35 @@ function resolveKernel(
   // `args` of a kernel are further words of its command line.
   const cmdline = [from.cmdline ?? DEFAULT_CMDLINE, ...entry.args].join(' ');
   if (cmdline.length > limits.cmdlineLength) report([...at, 'args'], 'the command line is too long');
-  const kernel = existingFile(directory, from.kernel, where('kernel'), report).path;
+  const kernel = hostFile(files, from.kernel, where('kernel'), report).path;
   if (from.initrd === undefined) return { kind: 'kernel', kernel, cmdline };
-  const initrd = existingFile(directory, from.initrd, where('initrd'), report).path;
+  const initrd = hostFile(files, from.initrd, where('initrd'), report).path;
   return { kind: 'kernel', kernel, initrd, cmdline };
 }
 
-function resolveDisk(entry: DiskEntry, directory: string, at: Path, report: Report): ResolvedDisk {
+function resolveDisk(entry: DiskEntry, files: HostFiles, at: Path, report: Report): ResolvedDisk {
   const readonly = entry.readonly ?? false;
   if (entry.base === undefined) {
     if (entry.size === undefined) report(at, 'a disk needs a "size" or a "base"');
     return { size_bytes: entry.size ?? 0, readonly };
   }
-  const base = existingFile(directory, entry.base, [...at, 'base'], report);
+  const base = hostFile(files, entry.base, [...at, 'base'], report);
   const baseSize = Math.ceil(base.length / SECTOR_BYTES) * SECTOR_BYTES;
-  if (entry.size !== undefined && entry.size < baseSize) {
+  if (files.mustExist && entry.size !== undefined && entry.size < baseSize) {
     report([...at, 'size'], `the disk is smaller than its base of ${formatSize(baseSize)}`);
   }
   return { size_bytes: entry.size ?? baseSize, base: base.path, readonly };
 }
 
-function existingFile(
-  directory: string,
+function hostFile(
+  { directory, mustExist }: HostFiles,
   path: string,
   at: Path,
   report: Report,
 ): { path: string; length: number } {
   const absolute = resolve(directory, path);
   const stat = statSync(absolute, { throwIfNoEntry: false });
+  if (!mustExist) return { path: absolute, length: stat?.size ?? 0 };
   if (stat === undefined) report(at, `there is no file ${absolute}`);
   else if (stat.isDirectory()) report(at, `${absolute} is a directory, not a file`);
   return { path: absolute, length: stat?.size ?? 0 };

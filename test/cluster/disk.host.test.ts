@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -120,6 +120,41 @@ vms:
       }
       await cluster.stop();
     }),
+);
+
+hostTest(
+  'a snapshot remembers where its read-only disks lie, and whether they have changed since',
+  async () => {
+    const base = home.write('data.img', randomBytes(4 * 2 ** 20));
+    const path = file('disk, op=mixed, flush=16', '{ size: 16MiB }, { base: ./data.img, readonly: true }');
+    const enough = (stats: ClusterStats) => opsOf(stats, 'vm', 'disk') > 100;
+    const original = await TestCluster.start(home, relative(process.cwd(), path));
+    await original.until(enough);
+    await original.snapshot({ name: 'a' });
+    await original.stop();
+
+    const directory = process.cwd();
+    process.chdir('/');
+    try {
+      const restored = await TestCluster.restore(home, 'disk/a', 'again');
+      await restored.until(enough);
+      await restored.snapshot({ name: 'b' });
+      await restored.stop();
+      const verified = await home.run('snap', 'verify', 'again/b');
+      assert.is(verified.code, 0, verified.stderr);
+
+      writeFileSync(base, randomBytes(4 * 2 ** 20));
+      for (const name of ['disk/a', 'again/b']) {
+        const refused = await home.run('restore', '-d', name);
+        assert.match(refused.stderr, /data\.img was changed after .*TSVMM_E_DISK_CORRUPT/);
+        assert.equal(home.runs, []);
+        const damaged = await home.run('snap', 'verify', name);
+        assert.match(damaged.stdout + damaged.stderr, /data\.img was changed/);
+      }
+    } finally {
+      process.chdir(directory);
+    }
+  },
 );
 
 test.run();

@@ -239,6 +239,20 @@ test('a kernel of the user takes its paths relative to the file', ({ directory }
   assert.equal(vms[0]?.disks, [{ size_bytes: 5120, base: join(directory, 'base.raw'), readonly: false }]);
 });
 
+test('what guests that go on from a snapshot have booted from need not be there', ({ directory }) => {
+  const file = join(directory, 'c.yaml');
+  const text = `vms:
+  a: { kernel: gone, initrd: gone too, disks: [{ base: base.raw, size: 4K }, { base: gone.raw, size: 8K }] }
+`;
+  const { vms } = parseCluster(file, text, { restored: true });
+  const [kernel, initrd] = ['gone', 'gone too'].map(name => join(directory, name));
+  assert.equal(vms[0]?.guest, { kind: 'kernel', kernel, initrd, cmdline: 'console=ttyS0' });
+  assert.equal(
+    vms[0]?.disks.map(({ size_bytes }) => size_bytes),
+    [4096, 8192],
+  );
+});
+
 test('files that are not there, and keys that do not go together, are reported', ({ directory }) => {
   assertProblems(
     `vms:
