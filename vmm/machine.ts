@@ -66,6 +66,8 @@ interface MachineEvents {
   console: [Uint8Array];
   /** The guest runs on, but something of it will not work here. */
   warning: [string];
+  /** The guest has taken all that was typed. */
+  inputTaken: [];
   /** The guest ended itself or cannot go on; stop() is still due. */
   exit: [MachineExit];
 }
@@ -101,6 +103,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   private stopping: Promise<void> | undefined;
   private endConsolePoll: (() => void) | undefined;
   private pendingInput: Uint8Array[] = [];
+  private inputWaits = false;
 
   /** Throws the coded errors of its phases, with nothing left behind. */
   static async create(kvm: Kvm, config: MachineConfig): Promise<Machine> {
@@ -203,14 +206,14 @@ export class Machine extends EventEmitter<MachineEvents> {
 
   /**
    * Types on the guest's console: the console device when its driver is up, else the serial port. Bytes wait until it
-   * takes them.
+   * takes them. False asks for no more before the event `inputTaken`; who types on all the same may lose it.
    */
-  consoleInput(bytes: Uint8Array): void {
+  consoleInput(bytes: Uint8Array): boolean {
     const waiting = this.pendingInput.reduce((sum, { length }) => sum + length, 0);
-    // Nobody reads it: as on a real line, what comes now is lost.
-    if (waiting + bytes.length > MOST_PENDING_INPUT_BYTES) return;
-    this.pendingInput.push(bytes);
+    if (waiting + bytes.length <= MOST_PENDING_INPUT_BYTES) this.pendingInput.push(bytes);
     this.feedInput();
+    this.inputWaits = this.pendingInput.length > 0;
+    return !this.inputWaits;
   }
 
   /**
@@ -278,6 +281,8 @@ export class Machine extends EventEmitter<MachineEvents> {
   }
 
   private feedInput(): void {
+    // Then there is nobody to take it, and the descriptors are closed or others have their numbers.
+    if (this.currentState === 'stopped') this.pendingInput = [];
     for (let next = this.pendingInput[0]; next !== undefined; next = this.pendingInput[0]) {
       const { console } = this.config;
       const taken = console?.isLive ? console.tryReceive(next) : this.uart.tryReceive(next);
@@ -287,5 +292,8 @@ export class Machine extends EventEmitter<MachineEvents> {
       }
       this.pendingInput.shift();
     }
+    if (!this.inputWaits) return;
+    this.inputWaits = false;
+    this.emit('inputTaken');
   }
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
 import type { BalloonEnd, BalloonStatus } from '../../vmm/devices/virtio/balloon/balloon-end.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
+import type { MachineState } from '../../vmm/machine.ts';
 import type { RunningCluster } from '../cluster/cluster.ts';
 import type { ClusterVm } from '../cluster/cluster-vm.ts';
 import { formatSize } from '../config/units.ts';
@@ -15,6 +16,7 @@ const STATISTICS_POLL_MS = 10;
 /** What `tsvmm balloon` shows of a VM. */
 export interface VmMemory extends BalloonStatus {
   readonly vm: string;
+  readonly state: MachineState;
   readonly memory_bytes: number;
 }
 
@@ -42,6 +44,7 @@ export const balloonRoutes = (cluster: RunningCluster): Route[] => [
       if (size_bytes > memory_bytes) {
         throw new TsvmmError('TSVMM_E_USAGE', `${name} has ${formatSize(memory_bytes)} of memory, not more`);
       }
+      if (vm.exit !== undefined) throw new TsvmmError('TSVMM_E_CONFLICT', `${name} has ended`);
       const balloon = balloonOf(vm);
       balloon.setTarget(memory_bytes - size_bytes);
       return memoryOf(vm, balloon);
@@ -58,6 +61,7 @@ function balloonOf(vm: ClusterVm): BalloonEnd {
 
 const memoryOf = (vm: ClusterVm, balloon: BalloonEnd): VmMemory => ({
   vm: vm.name,
+  state: vm.state,
   memory_bytes: vm.config.memory_bytes,
   ...balloon.status,
 });

@@ -152,14 +152,22 @@ const consoleSizeRoute = (cluster: RunningCluster): Route =>
 const extent = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 
 function connectConsole(vm: ClusterVm, socket: Duplex, head: Uint8Array): void {
-  const type = (bytes: Uint8Array) => vm.type(Uint8Array.from(bytes));
+  const type = (bytes: Uint8Array) => {
+    if (!vm.type(Uint8Array.from(bytes))) socket.pause();
+  };
+  const typeOn = () => socket.resume();
   const show = (bytes: Uint8Array) => {
     // A terminal that does not keep up loses output, as on a real serial line.
     if (socket.writableLength < MOST_UNREAD_BYTES) socket.write(Buffer.from(bytes));
   };
-  const hangUp = () => socket.end();
+  const hangUp = () => {
+    socket.end();
+    // Its end is seen by reading.
+    socket.resume();
+  };
   socket.write(vm.console.lastScreen());
   vm.console.on('bytes', show);
+  vm.on('inputTaken', typeOn);
   vm.once('exit', hangUp);
   if (vm.exit !== undefined) hangUp();
   if (head.length > 0) type(head);
@@ -167,6 +175,7 @@ function connectConsole(vm: ClusterVm, socket: Duplex, head: Uint8Array): void {
   socket.on('end', hangUp);
   socket.on('close', () => {
     vm.console.off('bytes', show);
+    vm.off('inputTaken', typeOn);
     vm.off('exit', hangUp);
   });
 }

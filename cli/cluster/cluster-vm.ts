@@ -18,6 +18,7 @@ export interface VmExit {
 interface ClusterVmEvents {
   ready: [];
   warning: [string];
+  inputTaken: [];
   exit: [VmExit];
 }
 
@@ -58,6 +59,7 @@ export class ClusterVm extends EventEmitter<ClusterVmEvents> {
     this.console.on('line', line => this.readLine(line));
     machine.on('console', bytes => this.console.write(bytes));
     machine.on('warning', message => this.warn(message));
+    machine.on('inputTaken', () => this.emit('inputTaken'));
     machine.on('exit', exit => this.end(exit));
     this.publishState();
   }
@@ -109,9 +111,9 @@ export class ClusterVm extends EventEmitter<ClusterVmEvents> {
     this.publishState();
   }
 
-  /** Types on the guest's console. */
-  type(bytes: Uint8Array): void {
-    if (this.currentExit === undefined) this.machine.consoleInput(bytes);
+  /** Types on the guest's console. False asks for no more before the event `inputTaken`. */
+  type(bytes: Uint8Array): boolean {
+    return this.currentExit !== undefined || this.machine.consoleInput(bytes);
   }
 
   /** The size of the terminal that looks at it. */

@@ -19,7 +19,7 @@ export class HostParts implements ClusterParts {
   /** By VM name. */
   readonly machines = new Map<string, Machine>();
   private readonly kvm: Kvm;
-  private readonly devices = new DeviceHost();
+  private readonly devices = new DeviceHost(error => this.onFailure(error));
   private readonly threads: ThreadsAhead;
   private readonly images = new Map<string, Promise<BootFiles>>();
   private readonly signal: AbortSignal;

@@ -6,7 +6,12 @@ import type { ResolvedCluster, ResolvedDisk, ResolvedVm } from '../config/resolv
 
 /** What a cluster asks of a machine; vmm/machine.ts is one. */
 export interface ClusterMachine
-  extends EventEmitter<{ console: [Uint8Array]; warning: [string]; exit: [MachineExit] }> {
+  extends EventEmitter<{
+    console: [Uint8Array];
+    warning: [string];
+    inputTaken: [];
+    exit: [MachineExit];
+  }> {
   readonly state: MachineState;
   readonly stats: MachineStats;
   /** Who saved memory in the latest snapshot. */
@@ -15,7 +20,8 @@ export interface ClusterMachine
   pause(): Promise<void>;
   resume(): void;
   stop(): Promise<void>;
-  consoleInput(bytes: Uint8Array): void;
+  /** False asks for no more before the event `inputTaken`. */
+  consoleInput(bytes: Uint8Array): boolean;
   /** False for a guest that has none. */
   pressPowerButton(): boolean;
   /** The guest has not looked at the button yet. */

@@ -61,8 +61,10 @@ async function settle(client: ControlClient, vm: string, timeout_ms: number): Pr
   }
 }
 
-const reasonOf = ({ live, memory_bytes, actual_bytes }: VmMemory): string =>
-  live ? `it has ${humanSize(memory_bytes - actual_bytes)}` : 'no driver serves the balloon';
+function reasonOf({ state, live, memory_bytes, actual_bytes }: VmMemory): string {
+  if (state !== 'running') return `it is ${state}`;
+  return live ? `it has ${humanSize(memory_bytes - actual_bytes)}` : 'no driver serves the balloon';
+}
 
 function show({ memory_bytes, target_bytes, actual_bytes, statistics }: VmMemory): void {
   const rows = [

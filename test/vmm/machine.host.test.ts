@@ -160,9 +160,14 @@ testUnless(lacksKvm(), test, 'consoleInput() reaches the guest whole, however mu
   const guest = await Guest.create({ imagePath });
   guest.machine.start();
   const typed = Array.from({ length: 800 }, (_, i) => `line ${i}\n`).join('');
+  let taken = true;
+  guest.machine.on('inputTaken', () => {
+    taken = true;
+  });
   for (let at = 0; at < typed.length; at += 1000) {
-    guest.machine.consoleInput(new TextEncoder().encode(typed.slice(at, at + 1000)));
+    taken = guest.machine.consoleInput(new TextEncoder().encode(typed.slice(at, at + 1000)));
   }
+  while (!taken) await delay(20);
   while (guest.console.length < typed.length) await delay(20);
   assert.is(guest.console, typed);
   await guest.stop();

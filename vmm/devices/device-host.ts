@@ -12,10 +12,16 @@ import type { DeviceAttachment } from './virtio/served-device.ts';
 
 /** The thread that serves the small devices of all VMs; it starts with the first of them. */
 export class DeviceHost {
+  private readonly onFailure: (error: Error) => void;
   private thread: IoThread<DeviceThreadMessage> | undefined;
   /** By the number of a device on the thread: what to do when it speaks unasked. */
   private readonly listeners = new Map<number, () => void>();
   private nextId = 0;
+
+  /** `onFailure` is told when the thread has failed: guests wait for their devices for ever then. */
+  constructor(onFailure: (error: Error) => void = () => {}) {
+    this.onFailure = onFailure;
+  }
 
   /** A new entropy device. */
   createRng(): DevicePlug {
@@ -32,7 +38,11 @@ export class DeviceHost {
       end.connect(attachment);
       await plug.attach(attachment, ram);
     };
-    return { ...plug, attach, console: end };
+    const detach = async () => {
+      await plug.detach();
+      end.disconnect();
+    };
+    return { ...plug, attach, detach, console: end };
   }
 
   /** A new balloon. */
@@ -84,6 +94,7 @@ export class DeviceHost {
   private running(): IoThread<DeviceThreadMessage> {
     if (this.thread === undefined) {
       this.thread = new IoThread(import.meta.url, './device-thread');
+      this.thread.ended.catch(this.onFailure);
       this.thread.onNotice = id => this.listeners.get(id as number)?.();
     }
     return this.thread;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as v from 'valibot';
+import { balloonRoutes } from '../../../cli/api/balloon-routes.ts';
 import { ControlClient } from '../../../cli/api/client.ts';
 import { clusterRoutes } from '../../../cli/api/cluster-routes.ts';
 import { route } from '../../../cli/api/route.ts';
@@ -55,7 +56,12 @@ test.before.each(async context => {
       throw new TsvmmError('TSVMM_E_DISK', 'no space', { hint: 'make room' });
     },
   });
-  context.server = await ControlServer.listen(context.directory, [...routes, echo, late]);
+  context.server = await ControlServer.listen(context.directory, [
+    ...routes,
+    ...balloonRoutes(context.cluster),
+    echo,
+    late,
+  ]);
   context.client = new ControlClient({ cluster: 'pair', directory: context.directory });
 });
 test.after.each(async ({ directory, cluster, server }) => {
@@ -226,6 +232,43 @@ test('console: replay, output, input, and the end of the guest', async ({ client
   await ended;
   socket.destroy();
   await until(() => cluster.vm('server').console.listenerCount('bytes') === 0);
+});
+
+test('console: what a guest does not take yet is not read either', async ({ client, parts, cluster }) => {
+  const server = parts.machine('server');
+  server.takesInput = false;
+  const socket = await client.upgrade('/v1/console', { vm: 'server' });
+  const paste = 'x'.repeat(4 * 2 ** 20);
+  socket.write(paste);
+  const until = async (condition: () => boolean) => {
+    while (!condition()) await new Promise(resolve => setTimeout(resolve, 5));
+  };
+  let before = 0;
+  while (server.typed.length !== paste.length) {
+    await until(() => server.typed.length > before);
+    before = server.typed.length;
+    // Another client of the same control thread has been answered meanwhile.
+    await client.get('/v1/status');
+    assert.is(server.typed.length, before);
+    server.emit('inputTaken');
+  }
+  server.emit('exit', { kind: 'power-off' });
+  await new Promise(resolve => socket.on('end', resolve).resume());
+  socket.destroy();
+  await until(() => cluster.vm('server').listenerCount('inputTaken') === 0);
+});
+
+test('balloon: a VM that has none, one that has ended, and one that has less', async ({ client, parts }) => {
+  const resize = (vm: string, size_bytes = 64 * 2 ** 20) => client.post('/v1/balloon', { vm, size_bytes });
+  const codeOf = async (refused: Promise<unknown>) => (await rejection(refused)).code;
+  assert.is(await codeOf(resize('server')), 'TSVMM_E_CONFLICT');
+  assert.is(await codeOf(resize('client', 2 ** 30)), 'TSVMM_E_USAGE');
+  assert.equal(await resize('client'), {
+    ...{ vm: 'client', state: 'running', memory_bytes: 256 * 2 ** 20 },
+    ...{ live: false, target_bytes: 0, actual_bytes: 0, statistics: {} },
+  });
+  parts.machine('client').emit('exit', { kind: 'power-off' });
+  assert.match((await rejection(resize('client'))).message, 'has ended');
 });
 
 test('console size: goes to the machine; what cannot be a size is refused', async ({ client, parts }) => {

@@ -9,13 +9,20 @@ import type { MachineExit, MachineState } from '../../../vmm/machine.ts';
 
 /** A machine without a guest: the test says what the guest would. */
 export class FakeMachine
-  extends EventEmitter<{ console: [Uint8Array]; warning: [string]; exit: [MachineExit] }>
+  extends EventEmitter<{
+    console: [Uint8Array];
+    warning: [string];
+    inputTaken: [];
+    exit: [MachineExit];
+  }>
   implements ClusterMachine
 {
   readonly recipe: MachineRecipe;
   readonly stats = { vcpus: [], consoleDroppedBytes: 0 };
   state: MachineState = 'created';
   typed = '';
+  /** What consoleInput() answers. */
+  takesInput = true;
   /** What pressPowerButton() answers. */
   hasPowerButton = false;
   powerButtonUnseen = false;
@@ -46,8 +53,9 @@ export class FakeMachine
     this.log(`press ${this.recipe.name}`);
     return this.hasPowerButton;
   }
-  consoleInput(bytes: Uint8Array): void {
+  consoleInput(bytes: Uint8Array): boolean {
     this.typed += Buffer.from(bytes).toString();
+    return this.takesInput;
   }
   resizeConsole(columns: number, rows: number): void {
     this.log(`size ${this.recipe.name} ${columns}x${rows}`);
@@ -116,6 +124,6 @@ vms:
     args: [tcp-server, port=7]
     nets: [{ network: lan, ip: 10.0.0.1/24 }, { network: lan, ip: 10.1.0.1/16 }]
     disks: [{ size: 1M }]
-  client: { vcpus: 2 }
+  client: { vcpus: 2, balloon: true }
 networks: { lan: }`,
   );

@@ -85,15 +85,18 @@ export class BalloonHandler {
     drainEventFd(fd);
     const { device } = this;
     if (!device.enter()) return;
-    this.noteActivation();
-    this.giveBackDue();
-    const queue = device.queue(index);
-    const use = queueUse(index, device.hasFeature(BalloonFeature.STATS_VQ));
-    if (queue !== undefined)
-      device.guarded(() => {
-        if (this.serveSome(queue, use)) signalEventFd(fd);
-      });
-    device.leave();
+    try {
+      this.noteActivation();
+      this.giveBackDue();
+      const queue = device.queue(index);
+      const use = queueUse(index, device.hasFeature(BalloonFeature.STATS_VQ));
+      if (queue !== undefined)
+        device.guarded(() => {
+          if (this.serveSome(queue, use)) signalEventFd(fd);
+        });
+    } finally {
+      device.leave();
+    }
   }
 
   /** A driver that begins anew has nothing in the balloon. */

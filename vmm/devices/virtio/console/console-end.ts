@@ -29,6 +29,11 @@ export class ConsoleEnd {
     this.connected = { attachment, device, state: new ConsoleState(device.own) };
   }
 
+  /** The VM is gone: its descriptors are closed, or others have their numbers. */
+  disconnect(): void {
+    this.connected = undefined;
+  }
+
   /** The guest's driver has set it up. */
   get isLive(): boolean {
     return ((this.connected?.device.status ?? 0) & Status.DRIVER_OK) !== 0;

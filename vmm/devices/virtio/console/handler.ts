@@ -77,18 +77,21 @@ export class ConsoleHandler {
     drainEventFd(fd);
     const { device } = this;
     if (!device.enter()) return;
-    const queue = device.queue(index);
-    if (queue !== undefined) {
-      const inOrder = device.guarded(() => {
-        const again = index === ConsoleQueue.TRANSMIT ? this.transmit(queue) : this.receive(queue);
-        device.publish(queue);
-        if (again) signalEventFd(fd);
-      });
+    try {
+      const queue = device.queue(index);
+      const inOrder = queue === undefined || device.guarded(() => this.serveSome(queue, index, fd));
       if (!inOrder) this.state.outputDone = 0;
+    } finally {
+      device.leave();
     }
-    device.leave();
     const { ring } = this.output;
     if (ring.length > 0 && ring.claimSignal()) this.output.announce();
+  }
+
+  private serveSome(queue: VirtQueue, index: number, fd: number): void {
+    const again = index === ConsoleQueue.TRANSMIT ? this.transmit(queue) : this.receive(queue);
+    this.device.publish(queue);
+    if (again) signalEventFd(fd);
   }
 
   /** True when there is more to do at once. */

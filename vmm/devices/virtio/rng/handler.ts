@@ -34,9 +34,12 @@ export class RngHandler {
     drainEventFd(this.queueEventFd);
     const { device } = this;
     if (!device.enter()) return;
-    const queue = device.queue(0);
-    if (queue !== undefined) device.guarded(() => this.fillSome(queue));
-    device.leave();
+    try {
+      const queue = device.queue(0);
+      if (queue !== undefined) device.guarded(() => this.fillSome(queue));
+    } finally {
+      device.leave();
+    }
   }
 
   /** Then others have their turn: a driver that asks without end must not keep the thread, nor the lock. */

@@ -263,4 +263,17 @@ test('state of a damaged snapshot makes nothing worse than wrong input', ({ benc
   assert.not.ok(bench.device.needsReset);
 });
 
+test('ConsoleEnd: when the VM is gone nothing is taken for it, and nobody is notified', ({ bench }) => {
+  const at = bench.guest.allocate(RING_BYTES);
+  bench.write(at, 'x'.repeat(RING_BYTES));
+  bench.write(at, 'x');
+  bench.run();
+  bench.end.disconnect();
+  assert.not.ok(bench.end.isLive);
+  assert.is(bench.end.tryReceive(Buffer.from('typed')), 0);
+  assert.ok(bench.end.takeOutput().length > 0);
+  bench.run();
+  assert.is(bench.end.takeOutput().length, 0, 'the guest waits for room');
+});
+
 test.run();

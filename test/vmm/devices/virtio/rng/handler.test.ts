@@ -67,6 +67,22 @@ test('fills the buffer with bytes that differ each time, and interrupts', ({ ben
   assert.ok(new Set(answers[0]).size > 8, 'not all the same');
 });
 
+test('an error of ours goes through, and leaves the device to others', ({ bench }) => {
+  const { memory } = bench.guest;
+  const { copyIn } = memory;
+  memory.copyIn = () => {
+    throw new Error('no memory');
+  };
+  try {
+    bench.ask(bench.guest.allocate(64), 64);
+    assert.throws(() => bench.run(), /no memory/);
+  } finally {
+    memory.copyIn = copyIn;
+  }
+  assert.ok(bench.device.state.lock.tryAcquire());
+  bench.device.state.lock.release();
+});
+
 test('fills several buffers of a chain, skips readable ones, touches nothing else', ({ bench }) => {
   const at = bench.guest.allocate(4096, 4096);
   const head = bench.queue.add(
