@@ -20,6 +20,7 @@ import { sourceFiles } from './fingerprint.ts';
 import { unpackBuildTools } from './linux-build-tools.ts';
 import type { ImageBuildOptions } from './registry.ts';
 import { requireTools, runTool, type ToolOptions } from './run-tool.ts';
+import { syncFiles } from './sync-files.ts';
 
 /** Kernel sources in order of preference; a name with * stands for the newest of that kind. */
 const SOURCE_PACKAGES = ['linux-source-6.12', 'linux-source-*'];
@@ -64,7 +65,7 @@ async function kernel(context: Context, target: string): Promise<void> {
   const identity = createHash('sha256').update(basename(archive)).update(optionsOf(config).join());
   const kernels = join(cache, 'kernels');
   const built = join(kernels, `vmlinux-${identity.digest('hex').slice(0, 16)}`);
-  if (copyIfThere(built, target)) return;
+  if (!options.anew && copyIfThere(built, target)) return;
 
   const env = await unpackBuildTools(work, names => download(context, names), options);
   progress('unpacking the sources of the kernel');
@@ -90,6 +91,7 @@ async function kernel(context: Context, target: string): Promise<void> {
   });
   await run('strip', ['-o', target, join(output, 'vmlinux')], 'stripping the kernel', options);
   copyFileSync(target, join(work, 'vmlinux'));
+  syncFiles(work, ['vmlinux']);
   mkdirSync(kernels, { recursive: true });
   // Other builds may do the same at this moment.
   for (const old of readdirSync(kernels)) rmSync(join(kernels, old), { force: true });

@@ -35,6 +35,8 @@ export interface ImageBuildOptions {
   readonly packages: readonly string[];
   /** Is told what goes on, a few words at a time. */
   readonly progress: (step: string) => void;
+  /** Nothing that an earlier build has made is to be used, only what was fetched. */
+  readonly anew?: boolean | undefined;
   /** Ends the build and what it started. */
   readonly signal?: AbortSignal | undefined;
 }

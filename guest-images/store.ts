@@ -27,6 +27,7 @@ import { removeAbandoned } from './abandoned.ts';
 import { quickFingerprint } from './fingerprint.ts';
 import { filesIn, haveFiles, listFiles } from './image-files.ts';
 import type { GuestImage, ImageBuildOptions, ImageFiles } from './registry.ts';
+import { syncFiles } from './sync-files.ts';
 import { imageVariantName, sortedPackages } from './variant-name.ts';
 
 /** States of the sources that are kept, so that going back and forth between two does not rebuild. */
@@ -46,8 +47,8 @@ export interface StorePaths {
   readonly cacheDirectory: string;
 }
 
-export interface EnsureOptions extends Omit<ImageBuildOptions, 'cacheDirectory' | 'packages'> {
-  /** Build even when the image is fresh. */
+export interface EnsureOptions extends Omit<ImageBuildOptions, 'cacheDirectory' | 'packages' | 'anew'> {
+  /** Build even when the image is fresh, and from its sources. */
   readonly force?: boolean | undefined;
   /** Packages of the distribution that the image is to have; each choice is an image of its own. */
   readonly packages?: readonly string[] | undefined;
@@ -87,11 +88,12 @@ export class ImageStore {
   }
 
   /** The choices of packages with which an image has been built. */
-  variants({ name }: GuestImage): (readonly string[])[] {
-    const prefix = `${name}+`;
+  variants(image: GuestImage): (readonly string[])[] {
+    const prefix = `${image.name}+`;
     return list(this.paths.imagesDirectory)
       .filter(directory => directory.startsWith(prefix))
-      .map(directory => directory.slice(prefix.length).split(','));
+      .map(directory => directory.slice(prefix.length).split(','))
+      .filter(packages => this.latest(image, packages) !== undefined);
   }
 
   /** Paths of the image, built if it is missing or stale. Throws TSVMM_E_IMAGE_BUILD, and what the image's builder throws. */
@@ -111,16 +113,21 @@ export class ImageStore {
     try {
       const { build } = await image.loadBuilder();
       const { cacheDirectory } = this.paths;
-      await build(sources, work, { ...options, packages: sortedPackages(packages), cacheDirectory });
+      const how = { ...options, packages: sortedPackages(packages), cacheDirectory, anew: force };
+      await build(sources, work, how);
       const made = join(work, 'image');
       mkdirSync(made);
-      for (const file of listFiles(image.files)) renameSync(join(work, file), join(made, file));
+      const names = listFiles(image.files);
+      for (const name of names) renameSync(join(work, name), join(made, name));
+      syncFiles(made, names);
       // Somebody else may have been quicker, which is as good, unless it was to be made anew.
       if (force || !haveFiles(filesIn(place, image.files))) path = settle(made, place);
+      publish(directory, image, { fingerprint, path });
+    } catch (error) {
+      throw isSystemError(error) ? cannot(`make the guest image ${image.name}`, error) : error;
     } finally {
       rmSync(work, { recursive: true, force: true });
     }
-    publish(directory, image, { fingerprint, path });
     if (image.files.disk === undefined) removeOld(directory, path);
     return { files: filesIn(path, image.files), built: true };
   }
@@ -157,12 +164,17 @@ function workFolder(directory: string): string {
     mkdirSync(directory, { recursive: true });
     return mkdtempSync(join(directory, `.build-${process.pid}-`));
   } catch (cause) {
-    throw new TsvmmError('TSVMM_E_IMAGE_BUILD', `cannot write ${directory}`, {
-      cause,
-      hint: 'does it belong to another user, or is the disk full?',
-    });
+    throw cannot(`write ${directory}`, cause);
   }
 }
+
+const cannot = (what: string, cause: unknown): TsvmmError =>
+  new TsvmmError('TSVMM_E_IMAGE_BUILD', `cannot ${what}`, {
+    cause,
+    hint: 'does a folder belong to another user, or is the disk full?',
+  });
+
+const isSystemError = (error: unknown): boolean => (error as NodeJS.ErrnoException).errno !== undefined;
 
 /**
  * Moves a build to `place`, or beside it if there is one already, and answers where it is. What is there stays as it is:

@@ -30,7 +30,7 @@ export function define(command: Command): void {
         .createOption('--packages <list>', 'put these packages of the distribution into it (debian)')
         .argParser(parsePackages),
     )
-    .option('--force', 'build it in any case')
+    .option('--force', 'build it in any case, from its sources')
     .addOption(formatOption())
     .action(buildImage);
   command.addHelpText(

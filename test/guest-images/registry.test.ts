@@ -115,6 +115,41 @@ test('a failed build leaves nothing behind, and the old image in place', async (
   assert.is(readdirSync(join(root, 'images/fake')).filter(name => name.startsWith('.')).length, 0);
 });
 
+test('what the host refuses a builder is told as such, and leaves no image', async ({
+  root,
+  store,
+  image,
+}) => {
+  const build = async (_: string, directory: string) => {
+    writeFileSync(join(directory, 'guest.elf/'), '');
+  };
+  const loadBuilder = async () => ({ build });
+  const packages = ['redis'];
+  const error = await store.ensure({ ...image, loadBuilder }, { ...options, packages }).then(
+    () => assert.unreachable(),
+    (reason: TsvmmError) => reason,
+  );
+  assert.is(error?.code, 'TSVMM_E_IMAGE_BUILD');
+  assert.match(error?.hint ?? '', 'disk full');
+  assert.equal(store.variants(image), []);
+  assert.equal(readdirSync(join(root, 'images/fake+redis')), []);
+});
+
+test('force leaves nothing of earlier builds to the builder', async ({ store, image }) => {
+  const anew: unknown[] = [];
+  const loadBuilder = async () => {
+    const { build } = await image.loadBuilder();
+    return {
+      build: async (...words: Parameters<typeof build>) => {
+        anew.push(words[2].anew);
+        await build(...words);
+      },
+    };
+  };
+  for (const force of [undefined, true]) await store.ensure({ ...image, loadBuilder }, { ...options, force });
+  assert.equal(anew, [undefined, true]);
+});
+
 test('what a killed build left is removed by the next', async ({ root, store, image }) => {
   const abandoned = join(root, 'images/fake/.build-999999999-1');
   mkdirSync(abandoned, { recursive: true });
