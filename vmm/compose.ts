@@ -3,10 +3,9 @@ import { stateMsrs } from './arch/x86_64/msrs.ts';
 import { xsaveAreaOf } from './arch/x86_64/xsave-area.ts';
 import { bootSoftware } from './boot/boot.ts';
 import { AcpiEvents } from './devices/acpi/events.ts';
-import type { PlatformDescriptor } from './devices/platform.ts';
+import { type PlatformDescriptor, setCoalescing } from './devices/platform.ts';
 import { CmosState } from './devices/rtc/cmos.ts';
 import { SerialState } from './devices/serial/state.ts';
-import { COM1 } from './devices/serial/uart.ts';
 import { QUEUE_NOTIFY_OFFSET } from './devices/virtio/mmio.ts';
 import { slotPlace, type VirtioSlot } from './devices/virtio/slot.ts';
 import { VirtioState } from './devices/virtio/state.ts';
@@ -64,9 +63,9 @@ export async function compose(kvm: Kvm, config: MachineConfig, teardown: Teardow
     teardown.add(() => plug.detach());
     await plug.attach((slots[i] as VirtioSlot).attachment, describe(ram));
   }
-  const platform = createPlatformDescriptor(kvm, vm, slots);
+  const platform = createPlatformDescriptor(kvm, slots);
   const serial = new SerialState(platform.serial);
-  if (platform.coalescedPio) serial.coalescing = true;
+  if (platform.coalescedPio) setCoalescing(vm, serial, true);
 
   const parts: MachineParts = {
     vm,
@@ -135,15 +134,13 @@ function mapRam(vm: Vm, ram: Ram): void {
   }
 }
 
-function createPlatformDescriptor(kvm: Kvm, vm: Vm, slots: readonly VirtioSlot[]): PlatformDescriptor {
-  const coalescedPio = kvm.check('COALESCED_PIO') > 0;
-  if (coalescedPio) vm.coalescePort(COM1.port, true);
+function createPlatformDescriptor(kvm: Kvm, slots: readonly VirtioSlot[]): PlatformDescriptor {
   return {
     serial: SerialState.allocate(),
     cmos: CmosState.allocate(),
     acpiEvents: AcpiEvents.allocate(),
     virtio: slots,
-    coalescedPio,
+    coalescedPio: kvm.check('COALESCED_PIO') > 0,
   };
 }
 

@@ -61,7 +61,7 @@ export interface MachineStats {
   readonly consoleDroppedBytes: number;
 }
 
-interface MachineEvents {
+export interface MachineEvents {
   /** Bytes that the guest wrote to its console. */
   console: [Uint8Array];
   /** The guest runs on, but something of it will not work here. */

@@ -1,17 +1,11 @@
 import type { EventEmitter } from 'node:events';
 import type { BalloonPlug, ConsolePlug, DevicePlug } from '../../vmm/devices/plug.ts';
 import type { ConsoleEnd } from '../../vmm/devices/virtio/console/console-end.ts';
-import type { MachineExit, MachineState, MachineStats } from '../../vmm/machine.ts';
+import type { MachineEvents, MachineState, MachineStats } from '../../vmm/machine.ts';
 import type { ResolvedCluster, ResolvedDisk, ResolvedVm } from '../config/resolved.ts';
 
 /** What a cluster asks of a machine; vmm/machine.ts is one. */
-export interface ClusterMachine
-  extends EventEmitter<{
-    console: [Uint8Array];
-    warning: [string];
-    inputTaken: [];
-    exit: [MachineExit];
-  }> {
+export interface ClusterMachine extends EventEmitter<MachineEvents> {
   readonly state: MachineState;
   readonly stats: MachineStats;
   /** Who saved memory in the latest snapshot. */

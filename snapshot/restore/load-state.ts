@@ -1,5 +1,6 @@
 import { renewGenerationId } from '../../vmm/boot/acpi/generation-id.ts';
 import { ACPI_EVENT_IRQ, AcpiEvent } from '../../vmm/devices/acpi/events.ts';
+import { setCoalescing } from '../../vmm/devices/platform.ts';
 import { COM1, mayCoalesce } from '../../vmm/devices/serial/uart.ts';
 import { VirtioState } from '../../vmm/devices/virtio/state.ts';
 import { TsvmmError } from '../../vmm/errors.ts';
@@ -36,10 +37,7 @@ export function loadVmState(
   vm.setPit(state.pit.bytes);
 
   serial.loadFrom(state.serial);
-  if (serial.coalescing && !mayCoalesce(serial)) {
-    vm.coalescePort(COM1.port, false);
-    serial.coalescing = false;
-  }
+  if (serial.coalescing && !mayCoalesce(serial)) setCoalescing(vm, serial, false);
   for (const byte of state.serialInput) serial.input.push(byte);
   if (serial.interruptLevel === 1) raiseAgain(vm, COM1.irq);
   cmos.index = state.cmos.index;

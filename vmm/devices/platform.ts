@@ -60,6 +60,12 @@ export function createPlatform(
   return { pio, mmio, uart };
 }
 
+/** Lets the kernel queue writes of the console port's transmit register, or has them exit (KVM_CAP_COALESCED_PIO). */
+export function setCoalescing(vm: Vm, serial: SerialState, enabled: boolean): void {
+  vm.coalescePort(COM1.port, enabled);
+  serial.coalescing = enabled;
+}
+
 /** The console port. Any thread may have one; the control thread's is for input. */
 export function createUart(
   { serial, coalescedPio }: PlatformDescriptor,
@@ -72,9 +78,7 @@ export function createUart(
     outputReady,
     awaitRoom,
     setCoalescing: enabled => {
-      if (!coalescedPio) return;
-      vm.coalescePort(COM1.port, enabled);
-      state.coalescing = enabled;
+      if (coalescedPio) setCoalescing(vm, state, enabled);
     },
   };
   return new Uart(state, effects);

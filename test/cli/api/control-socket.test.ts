@@ -76,6 +76,10 @@ const rejection = (promise: Promise<unknown>): Promise<TsvmmError> =>
     (error: TsvmmError) => error,
   );
 
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(resolve => setTimeout(resolve, 5));
+}
+
 test('the socket is for its user alone', ({ directory }) => {
   assert.is(statSync(join(directory, 'control.sock')).mode & 0o777, 0o600);
 });
@@ -219,9 +223,6 @@ test('console: replay, output, input, and the end of the guest', async ({ client
   socket.setEncoding('utf8').on('data', text => {
     shown += text;
   });
-  const until = async (condition: () => boolean) => {
-    while (!condition()) await new Promise(resolve => setTimeout(resolve, 5));
-  };
   await until(() => shown.includes('before'));
   server.say('after');
   socket.write('typed\r');
@@ -240,9 +241,6 @@ test('console: what a guest does not take yet is not read either', async ({ clie
   const socket = await client.upgrade('/v1/console', { vm: 'server' });
   const paste = 'x'.repeat(4 * 2 ** 20);
   socket.write(paste);
-  const until = async (condition: () => boolean) => {
-    while (!condition()) await new Promise(resolve => setTimeout(resolve, 5));
-  };
   let before = 0;
   while (server.typed.length !== paste.length) {
     await until(() => server.typed.length > before);

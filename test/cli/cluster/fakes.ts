@@ -5,18 +5,10 @@ import type { ResolvedCluster } from '../../../cli/config/resolved.ts';
 import type { DevicePlug } from '../../../vmm/devices/plug.ts';
 import { BalloonEnd } from '../../../vmm/devices/virtio/balloon/balloon-end.ts';
 import { ConsoleEnd } from '../../../vmm/devices/virtio/console/console-end.ts';
-import type { MachineExit, MachineState } from '../../../vmm/machine.ts';
+import type { MachineEvents, MachineState } from '../../../vmm/machine.ts';
 
 /** A machine without a guest: the test says what the guest would. */
-export class FakeMachine
-  extends EventEmitter<{
-    console: [Uint8Array];
-    warning: [string];
-    inputTaken: [];
-    exit: [MachineExit];
-  }>
-  implements ClusterMachine
-{
+export class FakeMachine extends EventEmitter<MachineEvents> implements ClusterMachine {
   readonly recipe: MachineRecipe;
   readonly stats = { vcpus: [], consoleDroppedBytes: 0 };
   state: MachineState = 'created';

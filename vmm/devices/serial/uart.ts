@@ -152,7 +152,7 @@ export class Uart implements BusDevice {
     const wantsEmpty = (value & Ier.TRANSMITTER_EMPTY) !== 0;
     if (wantsEmpty && (state.interruptEnable & Ier.TRANSMITTER_EMPTY) === 0) state.transmitterEmptied = true;
     state.interruptEnable = value;
-    if (state.coalescing !== mayCoalesce(state)) effects.setCoalescing(mayCoalesce(state));
+    if (state.coalescing !== mayCoalesce(state)) effects.setCoalescing(!state.coalescing);
     this.updateInterrupt();
   }
 

@@ -62,6 +62,17 @@ export class ServedDevice {
     this.state.lock.release();
   }
 
+  /** Does `work` between enter() and leave(), however it ends; false if the device may not be served. */
+  serve(work: () => void): boolean {
+    if (!this.enter()) return false;
+    try {
+      work();
+    } finally {
+      this.leave();
+    }
+    return true;
+  }
+
   /** The queue, if the driver made it ready. */
   queue(index: number): VirtQueue | undefined {
     return this.liveQueues[index];
@@ -83,6 +94,15 @@ export class ServedDevice {
     this.state.updateConfig(offset, bytes);
     this.state.setInterrupt(Interrupt.CONFIG_CHANGE);
     this.interruptDue = true;
+  }
+
+  /** The same from outside of enter() and leave(): a driver that comes later reads the bytes when it begins. */
+  setConfig(offset: number, bytes: Uint8Array): void {
+    if (this.serve(() => this.changeConfig(offset, bytes))) return;
+    const { lock } = this.state;
+    lock.acquire();
+    this.state.updateConfig(offset, bytes);
+    lock.release();
   }
 
   /**

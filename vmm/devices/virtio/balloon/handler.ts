@@ -51,41 +51,30 @@ export class BalloonHandler {
 
   /** The host would like to have so many pages; the driver does what it can. */
   setTarget(pageCount: number): void {
-    const { device } = this;
     const config = balloonConfig.allocate();
     config.num_pages = pageCount;
-    const target = config.bytes.subarray(0, balloonConfig.offsets.actual);
-    if (device.enter()) {
-      device.changeConfig(0, target);
-      device.leave();
-      return;
-    }
-    device.state.lock.acquire();
-    device.state.updateConfig(0, target);
-    device.state.lock.release();
+    this.device.setConfig(0, config.bytes.subarray(0, balloonConfig.offsets.actual));
   }
 
   /** Asks the driver for new statistics, if it has lent a buffer for them. */
   askStatistics(): void {
     const { device, state } = this;
-    if (!device.enter()) return;
-    const head = state.statisticsHead;
-    const queue = device.queue(BalloonQueue.STATISTICS);
-    if (head !== undefined && queue !== undefined && device.hasFeature(BalloonFeature.STATS_VQ)) {
+    device.serve(() => {
+      const head = state.statisticsHead;
+      const queue = device.queue(BalloonQueue.STATISTICS);
+      if (head === undefined || queue === undefined || !device.hasFeature(BalloonFeature.STATS_VQ)) return;
       state.statisticsHead = undefined;
       device.guarded(() => {
         queue.push(head, 0);
         device.publish(queue);
       });
-    }
-    device.leave();
+    });
   }
 
   private serve(index: number, fd: number): void {
     drainEventFd(fd);
     const { device } = this;
-    if (!device.enter()) return;
-    try {
+    device.serve(() => {
       this.noteActivation();
       this.giveBackDue();
       const queue = device.queue(index);
@@ -94,9 +83,7 @@ export class BalloonHandler {
         device.guarded(() => {
           if (this.serveSome(queue, use)) signalEventFd(fd);
         });
-    } finally {
-      device.leave();
-    }
+    });
   }
 
   /** A driver that begins anew has nothing in the balloon. */

@@ -57,33 +57,21 @@ export class ConsoleHandler {
 
   /** The window of the host's terminal has another size (section 5.3.5). */
   resize(columns: number, rows: number): void {
-    const { device } = this;
     const config = consoleConfig.allocate();
     config.cols = columns;
     config.rows = rows;
-    const size = config.bytes.subarray(0, 4);
-    if (device.enter()) {
-      device.changeConfig(0, size);
-      device.leave();
-      return;
-    }
-    // A driver that comes later reads it when it begins.
-    device.state.lock.acquire();
-    device.state.updateConfig(0, size);
-    device.state.lock.release();
+    this.device.setConfig(0, config.bytes.subarray(0, 4));
   }
 
   private serve(fd: number, index: number): void {
     drainEventFd(fd);
     const { device } = this;
-    if (!device.enter()) return;
-    try {
+    const served = device.serve(() => {
       const queue = device.queue(index);
       const inOrder = queue === undefined || device.guarded(() => this.serveSome(queue, index, fd));
       if (!inOrder) this.state.outputDone = 0;
-    } finally {
-      device.leave();
-    }
+    });
+    if (!served) return;
     const { ring } = this.output;
     if (ring.length > 0 && ring.claimSignal()) this.output.announce();
   }

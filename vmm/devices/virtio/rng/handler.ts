@@ -33,13 +33,10 @@ export class RngHandler {
   private serve(): void {
     drainEventFd(this.queueEventFd);
     const { device } = this;
-    if (!device.enter()) return;
-    try {
+    device.serve(() => {
       const queue = device.queue(0);
       if (queue !== undefined) device.guarded(() => this.fillSome(queue));
-    } finally {
-      device.leave();
-    }
+    });
   }
 
   /** Then others have their turn: a driver that asks without end must not keep the thread, nor the lock. */
